@@ -62,7 +62,8 @@ enum field_type {
 /* What every object begins with. `hash` is the object's part of the digest (not encoded). */
 struct object {
 	uint32_t id;
-	uint32_t used;
+	uint16_t used;
+	uint16_t dirty; /* changed since the last commit (not encoded) */
 	uint64_t hash;
 	uint8_t unknown_len;
 	uint8_t unknown[UNKNOWN_FIELDS_SIZE]; /* fields of a newer level, kept as they came */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Field values as people write and read them. One parser for clusterctl, config import and the applied change. */
+#ifndef PROTO_OBJECT_TEXT_H
+#define PROTO_OBJECT_TEXT_H
+
+#include "proto/objects.h"
+
+/* Resolves names in values. Both return 0/NULL when there is none. */
+struct name_resolver {
+	uint32_t (*id_of)(void *user, uint32_t kind, const char *name);
+	const char *(*name_of)(void *user, uint32_t kind, uint32_t id);
+	void *user;
+};
+
+enum edit_how {
+	EDIT_SET = 0,
+	EDIT_ADD = 1,    /* lists, sets and params: add these */
+	EDIT_REMOVE = 2, /* lists, sets and params: take these away */
+};
+
+#define FIELD_TEXT_MAX 8192 /* longest text of one value, with the NUL */
+
+/*
+ * Sets the field of `object` from text. On error the object is unchanged, -EINVAL (or -ENOENT: a name in it is unknown)
+ * is returned and `error` (TEXT_SIZE bytes) says what is wrong and what would be right. An empty text is the type's zero
+ * for names, texts, lists; refused for numbers.
+ */
+int field_parse(const struct object_type *type, const struct field *field, void *object, enum edit_how how,
+		const char *text, const struct name_resolver *names, char *error);
+/* Text that field_parse() reads back to the same value; returns its length, or -E2BIG. */
+int field_print(const struct field *field, const void *object, const struct name_resolver *names, char *out, size_t size);
+/* Names: 1-63 of [A-Za-z0-9._-], beginning with a letter or digit. Returns 0 or -EINVAL. */
+int name_check(const char *name);
+
+#endif
