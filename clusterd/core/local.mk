@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The replicated state and every decision. No I/O, no clock, no allocation after init.
+
+libcluster_core_a_SOURCES = \
+	$(NULL)
+
+# The same sources with the planted bugs compiled in; only the simulator's canaries link it.
+check_LIBRARIES += libcluster-core-canary.a
+libcluster_core_canary_a_SOURCES = $(libcluster_core_a_SOURCES)
+libcluster_core_canary_a_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTER_CANARY=1

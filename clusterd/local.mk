@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The daemon: main.c is the program, everything else is in a library so that tests can link it.
+
+libcluster_daemon_a_SOURCES = \
+	$(NULL)
+
+EXTRA_PROGRAMS += clusterd/clusterd
+clusterd_clusterd_SOURCES = \
+	$(NULL)
+clusterd_clusterd_LDADD = \
+	libcluster-daemon.a \
+	libcluster-io.a \
+	libcluster-core.a \
+	libcluster-proto.a \
+	$(DEPENDENCY_LIBS) \
+	$(NULL)

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Headers that every layer may use.
+
+noinst_HEADERS += \
+	include/bounds.h \
+	include/bytes.h \
+	include/cleanup.h \
+	include/units.h \
+	$(NULL)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Figures: each prints name, value, unit, target, verdict.

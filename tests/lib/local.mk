@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What tests share.
+
+noinst_HEADERS += \
+	tests/lib/check.h \
+	$(NULL)
+test_data += \
+	tests/lib/testlib.sh \
+	$(NULL)

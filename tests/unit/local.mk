@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# One C program a module: links the libraries, uses tests/lib/check.h.
+
+unit_tests += \
+	tests/unit/test_bytes \
+	$(NULL)
