@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ring: membership, total order, link state and the quorum device, all from corosync (CPG, votequorum, cmap, cfg), on
+ * one qb_loop. Callbacks run from the loop, never from inside a call of this header.
+ *
+ * Order: on_view and on_message come in exactly the order CPG gives them; that order is the same on all members of a view.
+ * A message is delivered to its sender too. Delivery is AGREED: a member may see a message that no survivor saw.
+ * Source: cpg_overview(3), cpg_model_initialize(3), votequorum_qdevice_register(3), corosync.conf(5).
+ */
+#ifndef CLUSTERD_RING_H
+#define CLUSTERD_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <qb/qbloop.h>
+
+#include "bounds.h"
+#include "units.h"
+
+#define RING_QUEUE_MAX 1024                    /* messages waiting for corosync */
+#define RING_QUEUE_BYTES_MAX (8u * 1024 * 1024) /* and their bytes */
+#define RING_RETRY_MS 5                        /* pause after TRY_AGAIN */
+#define RING_RECONNECT_MS 500                  /* pause between attempts to reach corosync */
+#define RING_LINK_MAX 8                        /* knet links of a peer */
+#define RING_DEVICE_NAME "clusterd"            /* as votequorum shows it */
+
+struct ring;
+
+struct ring_view {
+	/*
+	 * Number of the view: same on all its members, different for each set of processes; a later totem ring has a higher
+	 * one. (Ring sequence << 24 | hash of the members and their process ids: processes may come and go within a ring. A
+	 * daemon that leaves and joins again must do so as another process.)
+	 */
+	uint64_t number;
+	nodeset_t members;  /* nodes whose clusterd is in the group, this one included */
+	nodeset_t joined;   /* since the view before */
+	nodeset_t leave;    /* left in order (cpg_leave) */
+	nodeset_t nodedown; /* their corosync is not in our ring any more: dead or parted */
+	nodeset_t procdown; /* clusterd died, its corosync lives */
+	uint32_t ring_node; /* id of the totem ring the view was formed in */
+	uint64_t ring_seq;
+};
+
+struct ring_handlers {
+	/* Connected and joined; the view that holds this node follows. Also after each reconnection. */
+	void (*on_ready)(void *ctx);
+	void (*on_view)(void *ctx, const struct ring_view *view);
+	void (*on_message)(void *ctx, uint32_t sender, const void *data, size_t len);
+	/*
+	 * corosync is gone (error: negative errno). This node is in no view; unsent messages are dropped. The ring retries
+	 * every RING_RECONNECT_MS and reports on_ready.
+	 */
+	void (*on_lost)(void *ctx, int error);
+	/* What votequorum says, on each change; must be equal to what ring_vote() said last. May be NULL. */
+	void (*on_votequorum)(void *ctx, bool quorate);
+};
+
+struct ring_node {
+	uint32_t id;
+	char name[NAME_SIZE];    /* nodelist.node.N.name, else ring0_addr */
+	char address[TEXT_SIZE]; /* ring0_addr, ring1_addr … separated by one space */
+};
+
+struct ring_info {
+	char cluster_name[NAME_SIZE];
+	uint32_t self;
+	uint32_t token_ms, consensus_ms; /* totem's effective values (runtime.config.totem) */
+	bool device;                     /* corosync.conf has quorum.device that we may drive */
+	uint32_t device_votes;
+	uint32_t node_count;
+	struct ring_node nodes[NODE_MAX];
+};
+
+struct ring_link {
+	uint32_t node;
+	uint8_t link;
+	bool enabled, connected;
+	uint32_t latency_us;
+};
+
+/*
+ * Starts to connect; never blocks for corosync: a missing corosync is the same as a lost one, retried by timer.
+ * `cluster_name` NULL: corosync's own. Group is "clusterd:<cluster_name>".
+ */
+int ring_new(struct ring **ret_ring, qb_loop_t *loop, const char *cluster_name, const struct ring_handlers *handlers,
+	     void *ctx);
+/* Leaves (if joined) and frees. */
+void ring_free(struct ring *r);
+
+/*
+ * Sends to all members, in the order of the calls. 0: accepted by corosync or queued here (bounded, in order, flushed as
+ * corosync takes it). -ENOBUFS: queue full, nothing was taken; -EMSGSIZE: longer than FRAME_MAX; -ENOTCONN: no corosync.
+ * A message accepted before a membership change may be delivered in the next view: carry the view in it.
+ */
+int ring_send(struct ring *r, const void *data, size_t len);
+size_t ring_queue_length(const struct ring *r);
+
+/* Leaves the group in order: peers see `leave`. The ring stays connected but delivers nothing more. */
+int ring_leave(struct ring *r);
+/* Joins again after ring_leave, or drops a broken connection and starts over. */
+int ring_reconnect(struct ring *r);
+
+/* What cmap says; re-read at each on_ready and by ring_refresh() (after corosync-cfgtool -R). NULL before the first. */
+const struct ring_info *ring_info(const struct ring *r);
+int ring_refresh(struct ring *r);
+
+/* Up to `max` links of peers; returns the number. */
+size_t ring_links(struct ring *r, struct ring_link *out, size_t max);
+
+/* Makes the corosync of `node` leave, with `reason` in its log (corosync_cfg_kill_node). 0 or negative errno. */
+int ring_kick(struct ring *r, uint32_t node, const char *reason);
+
+/*
+ * The vote of the quorum device for the present ring. False after each membership change that lost a member, until told
+ * otherwise, so corosync is never quorate when the caller is not.
+ */
+int ring_vote(struct ring *r, bool quorate);
+/* votequorum's present word: 1, 0, or -errno when it cannot be asked. */
+int ring_votequorum(const struct ring *r);
+
+#endif
