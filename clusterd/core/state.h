@@ -19,6 +19,18 @@ struct node_load {
 	uint32_t ops;   /* in flight */
 };
 
+/* Big enough for any object, aligned for all. */
+union any_object {
+	struct cluster cluster;
+	struct node node;
+	struct network network;
+	struct role role;
+	struct resource resource;
+	struct rule rule;
+	struct set set;
+	struct event event;
+};
+
 struct state {
 	struct tag tag;
 	uint64_t digest; /* sum of object hashes */
@@ -46,7 +58,8 @@ struct state {
 	uint32_t n_dirty;
 	uint32_t dirty[1 + NODE_MAX + NETWORK_MAX + ROLE_MAX + RESOURCE_MAX + RULE_MAX + SET_MAX + EVENT_MAX];
 	bool undoing;      /* a change is being tried: before-images are kept */
-	bool undo_full;
+	bool undo_full;    /* it needs more than CHANGE_UNDO_SIZE: it will be refused */
+	union any_object discard;
 	size_t undo_len;
 	uint8_t undo[CHANGE_UNDO_SIZE];
 };
