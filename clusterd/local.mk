@@ -2,6 +2,10 @@
 # The daemon: main.c is the program, everything else is in a library so that tests can link it.
 
 libcluster_daemon_a_SOURCES = \
+	clusterd/control_wire.h \
+	clusterd/log.h \
+	clusterd/options.def \
+	clusterd/options.h \
 	$(NULL)
 
 EXTRA_PROGRAMS += clusterd/clusterd

@@ -46,11 +46,11 @@ AC_DEFUN([CLUSTER_NEED_FLAGS], [
 	CLUSTER_LDFLAGS="$CLUSTER_LDFLAGS $1"
 ])
 
-dnl CLUSTER_FORTIFY: the highest level that compiler and C library support without a warning
+dnl CLUSTER_FORTIFY: the highest level that compiler, its optimization and the C library support without a warning
 AC_DEFUN([CLUSTER_FORTIFY], [
 	for cluster_level in 3 2; do
 		AC_MSG_CHECKING([whether _FORTIFY_SOURCE=$cluster_level works])
-		CLUSTER_TRY_FLAGS([-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$cluster_level], [],
+		CLUSTER_TRY_FLAGS([-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$cluster_level], [],
 			[CLUSTER_CPPFLAGS="-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$cluster_level"])
 		AC_MSG_RESULT([$cluster_flags_ok])
 		AS_IF([test "$cluster_flags_ok" = yes], [break])

@@ -2,4 +2,12 @@
 # The wire: tables, bounded codec, versions. No I/O, no allocation.
 
 libcluster_proto_a_SOURCES = \
+	proto/changes.def \
+	proto/enums.def \
+	proto/message.h \
+	proto/messages.def \
+	proto/object_text.h \
+	proto/objects.def \
+	proto/objects.h \
+	proto/refusals.def \
 	$(NULL)

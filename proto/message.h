@@ -111,10 +111,27 @@ const char *refusal_text(uint16_t refusal);
 int refusal_exit_code(uint16_t refusal);
 
 /* How an agent's run ended. */
-enum agent_status { AGENT_DONE = 0, AGENT_TIMEOUT = 1, AGENT_SIGNALLED = 2, AGENT_NOT_INSTALLED = 3, AGENT_SPAWN_FAILED = 4, AGENT_CANCELLED = 5 };
+enum agent_status {
+	AGENT_DONE = 0,
+	AGENT_TIMEOUT = 1,
+	AGENT_SIGNALLED = 2,
+	AGENT_NOT_INSTALLED = 3,
+	AGENT_SPAWN_FAILED = 4,
+	AGENT_CANCELLED = 5,
+};
 /* OCF return codes (OCF resource agent API 1.1, section "Return codes"). */
-enum ocf_rc { OCF_SUCCESS = 0, OCF_ERR_GENERIC = 1, OCF_ERR_ARGS = 2, OCF_ERR_UNIMPLEMENTED = 3, OCF_ERR_PERM = 4, OCF_ERR_INSTALLED = 5,
-	      OCF_ERR_CONFIGURED = 6, OCF_NOT_RUNNING = 7, OCF_RUNNING_PROMOTED = 8, OCF_FAILED_PROMOTED = 9 };
+enum ocf_rc {
+	OCF_SUCCESS = 0,
+	OCF_ERR_GENERIC = 1,
+	OCF_ERR_ARGS = 2,
+	OCF_ERR_UNIMPLEMENTED = 3,
+	OCF_ERR_PERM = 4,
+	OCF_ERR_INSTALLED = 5,
+	OCF_ERR_CONFIGURED = 6,
+	OCF_NOT_RUNNING = 7,
+	OCF_RUNNING_PROMOTED = 8,
+	OCF_FAILED_PROMOTED = 9,
+};
 /* What proved that a lost node cannot act. */
 enum fence_how { FENCE_BY_COMMAND = 1, FENCE_BY_TIME = 2, FENCE_BY_REBOOT = 3, FENCE_BY_ADMIN = 4 };
 

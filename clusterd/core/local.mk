@@ -2,6 +2,13 @@
 # The replicated state and every decision. No I/O, no clock, no allocation after init.
 
 libcluster_core_a_SOURCES = \
+	clusterd/core/change.h \
+	clusterd/core/core.h \
+	clusterd/core/place.h \
+	clusterd/core/state.c \
+	clusterd/core/state.h \
+	clusterd/core/state_index.c \
+	clusterd/core/state_index.h \
 	$(NULL)
 
 # The same sources with the planted bugs compiled in; only the simulator's canaries link it.

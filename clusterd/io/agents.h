@@ -94,7 +94,7 @@ struct agents_options {
 	const char *node_name;
 	const char *cluster_name;
 	const char *const *environment;     /* more "NAME=value" for every agent, NULL-terminated; or NULL */
-	uint32_t output_keep;               /* 0: AGENT_OUTPUT_KEEP; bytes of output a result carries, the rest is read and counted */
+	uint32_t output_keep;               /* 0: AGENT_OUTPUT_KEEP; bytes of output a result has, the rest is read and counted */
 	uint32_t max_parallel;              /* 0: AGENT_PARALLEL_DEFAULT; at most AGENT_PARALLEL_MAX */
 	uint32_t grace_ms;                  /* 0: PROCESS_GRACE_MS */
 };

@@ -2,4 +2,11 @@
 # Adapters to the outside, one a file: corosync, store, agents, watchdog, control socket.
 
 libcluster_io_a_SOURCES = \
+	clusterd/io/agents.h \
+	clusterd/io/control.h \
+	clusterd/io/fence.h \
+	clusterd/io/process.h \
+	clusterd/io/ring.h \
+	clusterd/io/store.h \
+	clusterd/io/watchdog.h \
 	$(NULL)

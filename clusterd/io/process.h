@@ -65,7 +65,7 @@ struct process_spec {
 	uint32_t timeout_ms; /* 0: none */
 	uint32_t grace_ms;
 	uint32_t reap_ms;
-	int stat_fd; /* -1, or a file to which the child writes its line of /proc/self/stat before it executes: see process_adopt() */
+	int stat_fd; /* -1, or a file for the child's line of /proc/self/stat, written before it executes: see process_adopt() */
 };
 
 /*

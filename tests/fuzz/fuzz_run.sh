@@ -20,7 +20,7 @@ run_one() {
 	fi
 	echo "FAIL: $name: last lines of $log:"
 	tail -n 40 "$log"
-	echo "repeat with: fuzz.d/bin/$name $(ls -t "fuzz.d/$name-"* 2>/dev/null | head -n 1)"
+	echo "repeat with: fuzz.d/bin/$name fuzz.d/$name-*"
 	return 1
 }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# For shell tests: . "$top_srcdir/tests/lib/testlib.sh" gives $tmp (removed on every way out), fail, skip, wait_until.
+# For shell tests: . "${top_srcdir:?}/tests/lib/testlib.sh" gives $tmp (removed on every way out), fail, skip, wait_until.
 
 : "${top_srcdir:?run the test by make check TESTS=..., or set top_srcdir and top_builddir}"
 : "${top_builddir:?run the test by make check TESTS=..., or set top_srcdir and top_builddir}"
@@ -24,7 +24,7 @@ at_exit() { test_at_exit+=("$*"); }
 
 fail() {
 	echo "FAIL: $*" >&2
-	echo "repeat with: make check TESTS=${0#"$top_srcdir"/}" >&2
+	echo "repeat with: make check TESTS=tests/${0##*/tests/}" >&2
 	exit 1
 }
 
