@@ -14,8 +14,8 @@
 #define NAME_BUCKETS 32768 /* power of two, more than all named objects */
 
 struct node_load {
-	uint64_t cpu, memory_mb;
-	uint32_t roles; /* it owns */
+	uint64_t cpu, memory_mb; /* of roles it owns, or that are on their way to it */
+	uint32_t roles;          /* the same, counted */
 	uint32_t ops;   /* in flight */
 };
 
@@ -88,6 +88,7 @@ void state_delete(struct state *s, uint32_t kind, uint32_t id);
 void state_rename(struct state *s, uint32_t kind, uint32_t id, const char *name);
 /* These keep the load index right; state_edit() alone must not be used for these fields. */
 void state_set_owner(struct state *s, uint32_t role, uint32_t node);
+void state_set_target(struct state *s, uint32_t role, uint32_t node); /* its size counts there as well */
 void state_set_op(struct state *s, uint32_t resource, uint64_t op, uint32_t action); /* op 0: none in flight */
 void state_set_role_of(struct state *s, uint32_t resource, uint32_t role);
 /* After a role's cpu or memory, or a rule's roles, were edited: call with the values from before. */

@@ -106,12 +106,20 @@ static void load_add(struct state *s, uint32_t node, const struct role *r, int s
 {
 	struct node_load *l = &s->load[node];
 
-	if (!node)
-		return;
 	l->cpu += (uint64_t)((int64_t)sign * r->cpu);
 	l->memory_mb += (uint64_t)((int64_t)sign * r->memory_mb);
 	l->roles += (uint32_t)sign;
-	l->ops += (uint32_t)(sign * (int)role_ops(s, r->object.id));
+}
+
+/* A role weighs on its owner, and on the node it is on its way to. */
+static void weigh(struct state *s, const struct role *r, int sign)
+{
+	if (r->owner) {
+		load_add(s, r->owner, r, sign);
+		s->load[r->owner].ops += (uint32_t)(sign * (int)role_ops(s, r->object.id));
+	}
+	if (r->target && r->target != r->owner)
+		load_add(s, r->target, r, sign);
 }
 
 void state_index_add(struct state *s, uint32_t kind, uint32_t id)
@@ -125,7 +133,7 @@ void state_index_add(struct state *s, uint32_t kind, uint32_t id)
 	if (kind == KIND_RESOURCE)
 		link_resource(s, id);
 	else if (kind == KIND_ROLE)
-		load_add(s, s->roles[id].owner, &s->roles[id], 1);
+		weigh(s, &s->roles[id], 1);
 	else if (kind == KIND_RULE)
 		s->rules_stale = true;
 }
@@ -140,7 +148,7 @@ void state_index_remove(struct state *s, uint32_t kind, uint32_t id)
 		state_set_op(s, id, 0, AGENT_NONE);
 		unlink_resource(s, id);
 	} else if (kind == KIND_ROLE) {
-		load_add(s, s->roles[id].owner, &s->roles[id], -1);
+		weigh(s, &s->roles[id], -1);
 	} else if (kind == KIND_RULE) {
 		s->rules_stale = true;
 	}
@@ -150,9 +158,18 @@ void state_set_owner(struct state *s, uint32_t role, uint32_t node)
 {
 	struct role *r = state_edit(s, KIND_ROLE, role);
 
-	load_add(s, r->owner, r, -1);
+	weigh(s, r, -1);
 	r->owner = node;
-	load_add(s, r->owner, r, 1);
+	weigh(s, r, 1);
+}
+
+void state_set_target(struct state *s, uint32_t role, uint32_t node)
+{
+	struct role *r = state_edit(s, KIND_ROLE, role);
+
+	weigh(s, r, -1);
+	r->target = node;
+	weigh(s, r, 1);
 }
 
 void state_set_op(struct state *s, uint32_t resource, uint64_t op, uint32_t action)
@@ -181,11 +198,12 @@ void state_set_role_of(struct state *s, uint32_t resource, uint32_t role)
 void state_role_size_changed(struct state *s, uint32_t role, uint32_t old_cpu, uint32_t old_memory_mb)
 {
 	const struct role *r = &s->roles[role];
+	struct role old = *r;
 
-	if (!r->owner)
-		return;
-	s->load[r->owner].cpu += (uint64_t)r->cpu - old_cpu;
-	s->load[r->owner].memory_mb += (uint64_t)r->memory_mb - old_memory_mb;
+	old.cpu = old_cpu;
+	old.memory_mb = old_memory_mb;
+	weigh(s, &old, -1);
+	weigh(s, r, 1);
 }
 
 void state_rules_changed(struct state *s) { s->rules_stale = true; }
