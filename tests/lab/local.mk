@@ -1,2 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The lab: hosts as namespaces with their own corosync and clusterd. Needs root.
+
+root_tests += \
+	tests/lab/lab_network_test.py \
+	tests/lab/lab_power_test.py \
+	$(NULL)
+
+# The lab compiles its helpers itself: it is a tool that works without a build tree.
+test_data += \
+	tests/lab/agents/tracker \
+	tests/lab/inside.sh \
+	tests/lab/lab \
+	tests/lab/labconf.py \
+	tests/lab/labctl.py \
+	tests/lab/labinit.c \
+	tests/lab/labserver.py \
+	tests/lab/labtest.py \
+	tests/lab/labtrack.c \
+	tests/lab/labwatch.c \
+	tests/lab/outside.sh \
+	$(NULL)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Names, addresses and configuration files of a lab's hosts. Pure functions: settings in, text out."""
+
+HOST_MAX = 63
+NET_MAX = 2
+KNET_HOSTS_MAX = 16  # beyond it udpu: knet costs 200 MB and 9 threads a host
+UDPU_TOKEN_MS = 2000  # lowest token that stays calm with more hosts than that on two cores
+
+SERVICES = ('watch', 'corosync', 'clusterd')
+
+
+def host_name(n):
+    return f'node{n}'
+
+
+def address(n, net):
+    return f'10.231.{net}.{n}'
+
+
+def mac(n, net):
+    return f'02:cb:00:{net:02x}:00:{n:02x}'
+
+
+def port(n, net):
+    return f'v{n}n{net}'
+
+
+def bridge(net, group):
+    return f'br{net}g{group}'
+
+
+def hosts_file(conf):
+    lines = ['127.0.0.1 localhost']
+    lines += [f'{address(n, 0)} {host_name(n)}' for n in range(1, conf['hosts'] + 1)]
+    return '\n'.join(lines) + '\n'
+
+
+def transport(conf):
+    if conf['transport'] != 'auto':
+        return conf['transport']
+    return 'knet' if conf['hosts'] <= KNET_HOSTS_MAX or conf['nets'] > 1 else 'udpu'
+
+
+def token_ms(conf):
+    if conf['token']:
+        return conf['token']
+    return 1000 if transport(conf) == 'knet' and conf['hosts'] <= KNET_HOSTS_MAX else UDPU_TOKEN_MS
+
+
+def corosync_conf(conf):
+    n = conf['hosts']
+    knet = transport(conf) == 'knet'
+    token = token_ms(conf)
+    # Detection is token + consensus and must not grow with the hosts; link pings must not beat the token to it.
+    totem = ['version: 2', f'cluster_name: {conf["name"]}', f'transport: {"knet" if knet else "udpu"}',
+             'ip_version: ipv4', f'token: {token}', 'token_coefficient: 0', f'consensus: {token * 12 // 10}']
+    if n > KNET_HOSTS_MAX:
+        totem += ['join: 500', 'send_join: 200', 'merge: 2000']
+    out = ['totem {'] + ['    ' + line for line in totem]
+    if knet:
+        out += ['    crypto_model: openssl', '    crypto_cipher: aes256', '    crypto_hash: sha256',
+                '    link_mode: passive']
+        for net in range(conf['nets']):
+            out += ['    interface {', f'        linknumber: {net}', '        knet_ping_interval: 500',
+                    '        knet_ping_timeout: 3000', '        knet_pong_count: 1', '    }']
+    out += ['}', 'nodelist {']
+    for i in range(1, n + 1):
+        out += ['    node {']
+        out += [f'        ring{net}_addr: {address(i, net)}' for net in range(conf['nets'])]
+        out += [f'        name: {host_name(i)}', f'        nodeid: {i}', '    }']
+    out += ['}', 'quorum {', '    provider: corosync_votequorum']
+    out += ['    ' + line for line in conf['quorum'].splitlines()]
+    out += ['}', 'system {', '    sched_rr: no', '    move_to_root_cgroup: no', '    allow_knet_handle_fallback: yes',
+            '}', 'logging {', '    to_stderr: no', '    to_syslog: no', '    to_logfile: yes',
+            '    logfile: /var/log/corosync/corosync.log', '    timestamp: hires', '}']
+    return '\n'.join(out) + '\n'
+
+
+def clusterd_conf(conf, n):
+    values = {'cluster_name': conf['name'], 'watchdog': '/dev/clusterd-watchdog', 'watchdog_driver': 'pipe'}
+    if conf['fence']:
+        values['fence_command'] = '/run/lab/fence'
+    values.update(conf['set'])
+    return ''.join(f'{k} = {v}\n' for k, v in values.items())
+
+
+def plug_batch(conf, n, groups):
+    """Outside: a veth of every network into the host (its PID is put in by outside.sh)."""
+    out = []
+    for net in range(conf['nets']):
+        out += [f'link add {port(n, net)} type veth peer name eth{net} address {mac(n, net)} netns @PID@',
+                f'link set {port(n, net)} master {bridge(net, groups[net].get(n, 0))} up']
+    return '\n'.join(out) + '\n'
+
+
+def net_batch(conf, n):
+    """Inside. Permanent neighbours: dynamic ones of all namespaces share one table, too small from 33 hosts on."""
+    out = []
+    for net in range(conf['nets']):
+        out += [f'addr add {address(n, net)}/24 dev eth{net}', f'link set eth{net} up']
+        out += [f'neigh replace {address(i, net)} lladdr {mac(i, net)} dev eth{net} nud permanent'
+                for i in range(1, conf['hosts'] + 1) if i != n]
+    return '\n'.join(out) + '\n'
+
+
+def service_scripts(conf):
+    path = ':'.join(conf['bindirs'] + ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'])
+    head = f'export PATH={path} HOME=/root LANG=C.UTF-8\nulimit -c 0\n'
+    out = {
+        'watch': 'exec /run/lab/bin/labwatch $(hostname) /run/lab/events >>/var/log/labwatch.out 2>&1\n',
+        'corosync': 'exec corosync -f >>/var/log/corosync.out 2>&1\n',
+    }
+    if conf['clusterd']:
+        out['clusterd'] = ('exec clusterd --config /etc/clusterd/clusterd.conf --foreground'
+                           ' >>/var/log/clusterd.out 2>&1\n')
+    return {k: head + v for k, v in out.items()}
