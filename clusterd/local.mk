@@ -18,3 +18,12 @@ clusterd_clusterd_LDADD = \
 	libcluster-proto.a \
 	$(DEPENDENCY_LIBS) \
 	$(NULL)
+
+nodist_systemdsystemunit_DATA += \
+	clusterd/clusterd.service \
+	$(NULL)
+EXTRA_DIST += clusterd/clusterd.service.in
+CLEANFILES += clusterd/clusterd.service
+clusterd/clusterd.service: clusterd/clusterd.service.in Makefile
+	@$(MKDIR_P) $(@D)
+	$(AM_V_GEN)$(SED) 's|@sbindir@|$(sbindir)|g' $(srcdir)/clusterd/clusterd.service.in >$@.tmp && mv $@.tmp $@

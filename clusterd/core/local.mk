@@ -5,10 +5,13 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/change.h \
 	clusterd/core/core.h \
 	clusterd/core/place.h \
+	clusterd/core/reasons.def \
 	clusterd/core/state.c \
 	clusterd/core/state.h \
 	clusterd/core/state_index.c \
 	clusterd/core/state_index.h \
+	clusterd/core/votes.c \
+	clusterd/core/votes.h \
 	$(NULL)
 
 # The same sources with the planted bugs compiled in; only the simulator's canaries link it.

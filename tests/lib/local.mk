@@ -5,5 +5,6 @@ noinst_HEADERS += \
 	tests/lib/check.h \
 	$(NULL)
 test_data += \
+	tests/lib/install_packages.sh \
 	tests/lib/testlib.sh \
 	$(NULL)

@@ -38,7 +38,7 @@ for path in sources:
                 errors.append(f"{path}:{number}: over {COLUMNS_MAX} columns")
     if name not in SEVERAL:
         stem, extension = os.path.splitext(name)
-        places.setdefault(stem if extension in CODE else name, set()).add(
+        places.setdefault(stem + ".c/.h" if extension in CODE else name, set()).add(
             (os.path.dirname(path), stem) if extension in CODE else path)
 for name, where in sorted(places.items()):
     if len(where) > 1:
