@@ -4,9 +4,12 @@
 libcluster_proto_a_SOURCES = \
 	proto/changes.def \
 	proto/enums.def \
+	proto/message.c \
 	proto/message.h \
 	proto/messages.def \
+	proto/object_text.c \
 	proto/object_text.h \
+	proto/objects.c \
 	proto/objects.def \
 	proto/objects.h \
 	proto/refusals.def \

@@ -25,7 +25,7 @@ struct span {
 
 enum message_number {
 #define MESSAGE(number, symbol, name, sequenced, since, help) symbol = (number),
-#define MFIELD(type, member, help)
+#define MFIELD(parent, type, member, help)
 #define MESSAGE_END(name)
 #include "proto/messages.def"
 #undef MESSAGE
@@ -41,7 +41,7 @@ enum message_number {
 #define MMEMBER_TEXT(m) char m[TEXT_SIZE];
 #define MMEMBER_BYTES(m) struct span m;
 #define MESSAGE(number, symbol, name, sequenced, since, help) struct msg_##name {
-#define MFIELD(type, member, help) MMEMBER_##type(member)
+#define MFIELD(parent, type, member, help) MMEMBER_##type(member)
 #define MESSAGE_END(name) };
 #include "proto/messages.def"
 #undef MESSAGE
@@ -54,7 +54,7 @@ struct message {
 	uint64_t cluster_id, view, sent_ms;
 	union {
 #define MESSAGE(number, symbol, name, sequenced, since, help) struct msg_##name name;
-#define MFIELD(type, member, help)
+#define MFIELD(parent, type, member, help)
 #define MESSAGE_END(name)
 #include "proto/messages.def"
 #undef MESSAGE
@@ -63,12 +63,12 @@ struct message {
 	};
 };
 
-/* Why a frame was not accepted. */
+/* Why a frame was not accepted, in the order of the checks but for the header's CRC, which is checked after the version. */
 enum frame_fault { FRAME_OK, FRAME_SHORT, FRAME_MAGIC_WRONG, FRAME_VERSION_WRONG, FRAME_RESERVED_SET, FRAME_LENGTH_WRONG,
 		   FRAME_HEADER_CRC, FRAME_BODY_CRC, FRAME_TYPE_UNKNOWN, FRAME_BODY_BAD, FRAME_FAULT_MAX };
 const char *frame_fault_text(enum frame_fault fault);
 
-/* Encodes into buf; returns the frame's length or -E2BIG. Spans point to caller's memory. */
+/* Encodes into buf; returns the frame's length, -E2BIG, or -EINVAL for an unknown type. Spans point to caller's memory. */
 int message_encode(const struct message *m, void *buf, size_t size);
 /* Decodes one frame; spans of `ret` point into `data`. Bytes after the fields of a known message (newer peer) are ignored. */
 enum frame_fault message_decode(const void *data, size_t len, struct message *ret);
@@ -97,7 +97,7 @@ struct change_op {
 };
 
 void change_op_encode(struct writer *w, const struct change_op *op);
-/* 0, or -EBADMSG. The op is large: callers keep one, not on the stack. */
+/* 0, or -EBADMSG; an unknown verb or kind is the caller's to refuse. The op is large: callers keep one, not on the stack. */
 int change_op_decode(struct reader *r, struct change_op *ret);
 const char *change_verb_name(uint8_t verb);
 

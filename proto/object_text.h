@@ -24,6 +24,14 @@ enum edit_how {
  * Sets the field of `object` from text. On error the object is unchanged, -EINVAL (or -ENOENT: a name in it is unknown)
  * is returned and `error` (TEXT_SIZE bytes) says what is wrong and what would be right. An empty text is the type's zero
  * for names, texts, lists; refused for numbers.
+ *
+ *   BOOL      yes no true false on off 1 0
+ *   MS        250ms 30s 5min 2h 1d, or a bare 0
+ *   TIME      2026-01-31T12:00:00.000Z (UTC), or never
+ *   NODESET NODELIST ROLELIST SETLIST   names joined by ','; ADD of a member changes nothing, REMOVE of none is refused
+ *   DEPS      a,b|c: a and (b or c); ADD and REMOVE whole terms
+ *   PARAMS    SET: all parameters, name=value, one a line; ADD: one name=value, in place of an older value; REMOVE: one name
+ *   TEXT, values of PARAMS   UTF-8 without line breaks and control characters
  */
 int field_parse(const struct object_type *type, const struct field *field, void *object, enum edit_how how,
 		const char *text, const struct name_resolver *names, char *error);

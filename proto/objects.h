@@ -34,12 +34,31 @@ enum field_type {
 	FIELD_NODEREF,  /* uint32_t node id, 0: none */
 	FIELD_ROLEREF,  /* uint32_t role id */
 	FIELD_NODESET,  /* nodeset_t */
-	FIELD_NODELIST, /* uint8_t[NODE_MAX + 1], ids, 0 ends it */
+	FIELD_NODELIST, /* uint8_t[NODE_MAX + 1], ids in order of preference, each once, 0 ends it */
 	FIELD_ROLELIST, /* uint16_t[ROLELIST_MAX], ids ascending, 0 ends it */
-	FIELD_SETLIST,  /* uint16_t[SETLIST_MAX], ids, 0 ends it */
+	FIELD_SETLIST,  /* uint16_t[SETLIST_MAX], ids ascending, 0 ends it */
 	FIELD_DEPS,     /* uint16_t[DEPS_CLAUSE_MAX][DEPS_CHOICE_MAX] resource ids: and of ors, 0 ends each */
-	FIELD_TIMES,    /* uint64_t[UNCLEAN_MAX] Unix milliseconds */
+	FIELD_TIMES,    /* uint64_t[UNCLEAN_MAX] Unix milliseconds, 0 ends it */
 };
+
+/* The C member of a field: a duration or a time carries its unit. */
+#define MEMBER_OF_NAME(m) m
+#define MEMBER_OF_TEXT(m) m
+#define MEMBER_OF_PARAMS(m) m
+#define MEMBER_OF_U32(m) m
+#define MEMBER_OF_U64(m) m
+#define MEMBER_OF_BOOL(m) m
+#define MEMBER_OF_MS(m) m##_ms
+#define MEMBER_OF_TIME(m) m##_ms
+#define MEMBER_OF_ENUM(m) m
+#define MEMBER_OF_NODEREF(m) m
+#define MEMBER_OF_ROLEREF(m) m
+#define MEMBER_OF_NODESET(m) m
+#define MEMBER_OF_NODELIST(m) m
+#define MEMBER_OF_ROLELIST(m) m
+#define MEMBER_OF_SETLIST(m) m
+#define MEMBER_OF_DEPS(m) m
+#define MEMBER_OF_TIMES(m) m##_ms
 
 #define MEMBER_NAME(m) char m[NAME_SIZE];
 #define MEMBER_TEXT(m) char m[TEXT_SIZE];
@@ -47,8 +66,8 @@ enum field_type {
 #define MEMBER_U32(m) uint32_t m;
 #define MEMBER_U64(m) uint64_t m;
 #define MEMBER_BOOL(m) uint32_t m;
-#define MEMBER_MS(m) uint32_t m;
-#define MEMBER_TIME(m) uint64_t m;
+#define MEMBER_MS(m) uint32_t m##_ms;
+#define MEMBER_TIME(m) uint64_t m##_ms;
 #define MEMBER_ENUM(m) uint32_t m;
 #define MEMBER_NODEREF(m) uint32_t m;
 #define MEMBER_ROLEREF(m) uint32_t m;
@@ -57,7 +76,7 @@ enum field_type {
 #define MEMBER_ROLELIST(m) uint16_t m[ROLELIST_MAX];
 #define MEMBER_SETLIST(m) uint16_t m[SETLIST_MAX];
 #define MEMBER_DEPS(m) uint16_t m[DEPS_CLAUSE_MAX][DEPS_CHOICE_MAX];
-#define MEMBER_TIMES(m) uint64_t m[UNCLEAN_MAX];
+#define MEMBER_TIMES(m) uint64_t m##_ms[UNCLEAN_MAX];
 
 /* What every object begins with. `hash` is the object's part of the digest (not encoded). */
 struct object {
@@ -77,6 +96,18 @@ struct object {
 #undef FIELD
 #undef OBJECT_END
 
+/* Memory for one object of any kind. */
+union any_object {
+	struct object object;
+#define OBJECT(kind, symbol, max) struct kind kind;
+#define FIELD(kind, number, type, member, flags, def, min, max, aux, since, help)
+#define OBJECT_END(kind)
+#include "proto/objects.def"
+#undef OBJECT
+#undef FIELD
+#undef OBJECT_END
+};
+
 enum field_flags {
 	FIELD_FLAG_K = 1, /* key: the name, set at creation or by rename */
 	FIELD_FLAG_C = 2, /* configuration: people set it */
@@ -93,7 +124,7 @@ struct field {
 	uint8_t type;  /* enum field_type */
 	uint8_t flags; /* enum field_flags */
 	uint16_t since;
-	const char *name; /* the member's name without a unit suffix _ms */
+	const char *name; /* as in objects.def */
 	size_t offset, size;
 	uint64_t def, min, max;
 	const struct enum_value *values; /* FIELD_ENUM; ends with text NULL */
@@ -133,13 +164,20 @@ void object_init(const struct object_type *type, void *object, uint32_t id);
 
 /*
  * One encoded object: u8 kind, u32 id, then per field u16 number, u16 length, bytes; ended by number 0. Fields at their
- * type's zero are left out, order is by number: one state has one encoding. Decoding is bounded, refuses a wrong
- * length, a value out of [min, max], a list that is not canonical, a duplicate or descending number; fields it does not
- * know are kept in `unknown` (too many: -E2BIG). Returns 0 or -EBADMSG, -E2BIG.
+ * type's zero are left out, order is by number: one state has one encoding.
+ *
+ *   BOOL ENUM NODEREF: 1 byte · ROLEREF: 2 · U32 MS: 4 · U64 TIME NODESET: 8 · NAME TEXT PARAMS: the text without its NUL
+ *   NODELIST: a byte each · ROLELIST SETLIST: u16 each · TIMES: u64 each · DEPS: per clause u8 count, u16 each
+ *
+ * Decoding is bounded, refuses a wrong length, a value out of [min, max], a list that is not canonical, a duplicate or
+ * descending number, and the absence of a level 1 field that may not be zero; fields it does not know are kept in
+ * `unknown` (too many: -E2BIG). Returns 0 or -EBADMSG, -E2BIG; *ret_object is undefined then.
  */
 void object_encode(struct writer *w, const struct object_type *type, const void *object);
 int object_decode(struct reader *r, const struct object_type **ret_type, void *ret_object, size_t size);
 /* XXH3 of the encoding; 0 for an unused object. */
 uint64_t object_hash(const struct object_type *type, const void *object);
+/* Value of a field that is one number (U32 U64 BOOL MS TIME ENUM NODEREF ROLEREF NODESET). */
+uint64_t field_number(const struct field *field, const void *object);
 
 #endif

@@ -3,4 +3,5 @@
 
 unit_tests += \
 	tests/unit/test_bytes \
+	tests/unit/test_objects \
 	$(NULL)
