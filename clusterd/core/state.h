@@ -19,18 +19,6 @@ struct node_load {
 	uint32_t ops;   /* in flight */
 };
 
-/* Big enough for any object, aligned for all. */
-union any_object {
-	struct cluster cluster;
-	struct node node;
-	struct network network;
-	struct role role;
-	struct resource resource;
-	struct rule rule;
-	struct set set;
-	struct event event;
-};
-
 struct state {
 	struct tag tag;
 	uint64_t digest; /* sum of object hashes */
