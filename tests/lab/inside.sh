@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs as a child of the host's PID 1, in the host's fresh namespaces: gives it files and networks of its own.
 # lab.env (sourced through $0's directory) sets HOST DIR RUN AGENTS OCF_DIR.
@@ -7,6 +8,9 @@ mount --make-rprivate /
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 hostname "$HOST"
+# Each boot of a host has an identity of its own, though all share the kernel's.
+cat /proc/sys/kernel/random/uuid >"$DIR/boot_id"
+mount --bind "$DIR/boot_id" /proc/sys/kernel/random/boot_id
 
 # /dev: a copy of the harmless nodes, an own shm and pts, and the watchdog.
 mount -t tmpfs -o mode=755,size=1m dev "$DIR/dev"

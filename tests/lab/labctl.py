@@ -195,7 +195,7 @@ class Lab:
     def start_server(self, lock):
         ready, ready_w = os.pipe()
         with open(f'{self.run}/server.out', 'w') as out:
-            subprocess.Popen(['unshare', '--mount', '--net', '--propagation', 'private', '/usr/bin/python3',
+            subprocess.Popen(['unshare', '--mount', '--net', '--propagation', 'private', '/usr/bin/python3', '-B',
                               f'{SRCDIR}/labserver.py', self.run, str(lock), str(ready_w)], pass_fds=[lock, ready_w],
                              stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         os.close(ready_w)

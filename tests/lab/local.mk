@@ -2,8 +2,11 @@
 # The lab: hosts as namespaces with their own corosync and clusterd. Needs root.
 
 root_tests += \
+	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
 	tests/lab/lab_power_test.py \
+	tests/lab/lab_tracker_test.py \
+	tests/lab/lab_watchdog_test.py \
 	$(NULL)
 
 # The lab compiles its helpers itself: it is a tool that works without a build tree.
@@ -18,5 +21,6 @@ test_data += \
 	tests/lab/labtest.py \
 	tests/lab/labtrack.c \
 	tests/lab/labwatch.c \
+	tests/lab/observer.py \
 	tests/lab/outside.sh \
 	$(NULL)

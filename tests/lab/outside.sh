@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the lab's own namespaces for one host: `mount` and `umount` its disk, or PID: plug it into the networks.
 . "${0%/*}/lab.env"
