@@ -18,7 +18,7 @@ test_data += \
 TIDY_FLAGS = $(DEFS) $(AM_CPPFLAGS) -U_FORTIFY_SOURCE $(CPPFLAGS) -std=gnu11 -Wall -Wextra -Wshadow -Wvla
 
 # make tidy [TIDY='file ...']
-TIDY = $(sort $(filter %.c,$(DIST_SOURCES)))
+TIDY = $(sort $(filter %.c,$(DIST_SOURCES) $(test_data)))
 .PHONY: tidy
 tidy:
 	@test -n "$(CLANG_TIDY)" || { echo "make tidy: no clang-tidy was found: install it, then configure again" >&2; exit 1; }
