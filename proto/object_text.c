@@ -285,8 +285,10 @@ static int name_parse(const struct parse *p)
 	if (n >= NAME_SIZE)
 		return refuse(p, -EINVAL, "%zu characters are too many: at most %d", n, NAME_SIZE - 1);
 	for (size_t i = 0; i < n; i++)
-		if (!(is_name_char(p->text[i]) || (i && p->text[i] == ':')) || (!i && !(is_letter(p->text[0]) || is_digit(p->text[0]))))
-			return refuse(p, -EINVAL, "'%.63s' is not a name: use letters, digits, '.', '_' and '-', beginning with a letter or digit",
+		if (!(is_name_char(p->text[i]) || (i && p->text[i] == ':')) ||
+		    (!i && !(is_letter(p->text[0]) || is_digit(p->text[0]))))
+			return refuse(p, -EINVAL, "'%.63s' is not a name: use letters, digits, '.', '_' and '-', "
+				      "beginning with a letter or digit",
 				      text_is_clean(p->text) ? p->text : "?");
 	memset(p->at, 0, p->field->size);
 	memcpy(p->at, p->text, n);
@@ -404,7 +406,8 @@ static int params_set(const struct parse *p, char *params)
 
 		param_find(params, line, &found);
 		if (found)
-			return refuse(p, -EINVAL, "parameter '%.*s' is given twice", (int)(len < 100 ? param_name_len(line) : 100), line);
+			return refuse(p, -EINVAL, "parameter '%.*s' is given twice",
+				      (int)(len < 100 ? param_name_len(line) : 100), line);
 		rc = param_add(p, params, line, len);
 		if (rc < 0)
 			return rc;
@@ -464,6 +467,7 @@ static int name_resolve(const struct parse *p, const char *name, size_t len, uin
 	uint32_t kind = kind_named(p->field->type);
 	char copy[NAME_SIZE];
 
+	*ret = 0;
 	while (len && name[0] == ' ') {
 		name++;
 		len--;
@@ -530,7 +534,10 @@ static int ids_read(const struct parse *p, struct ids *ret, size_t max)
 	return 0;
 }
 
-static size_t ids_max(uint8_t type) { return type == FIELD_ROLELIST ? ROLELIST_MAX : type == FIELD_SETLIST ? SETLIST_MAX : NODE_MAX; }
+static size_t ids_max(uint8_t type)
+{
+	return type == FIELD_ROLELIST ? ROLELIST_MAX : type == FIELD_SETLIST ? SETLIST_MAX : NODE_MAX;
+}
 
 static void ids_load(const struct field *f, const void *at, struct ids *ret)
 {

@@ -316,6 +316,6 @@ bool state_encode_next(const struct state *s, uint64_t *cursor, struct writer *w
 			}
 		}
 	}
-	*cursor = (uint64_t)kind << 32 | 1;
+	*cursor = (uint64_t)(KIND_EVENT + 1) << 32 | 1;
 	return true;
 }

@@ -219,7 +219,7 @@ static int keeper(char **argv)
 		return 1;
 	prctl(PR_SET_NAME, "lab-keeper");
 	host_dir = argv[2];
-	server_fd = atoi(argv[3]);
+	server_fd = (int)strtol(argv[3], NULL, 10);
 	fcntl(server_fd, F_SETFD, FD_CLOEXEC);
 	/* A mount namespace for this host alone: in a common one every other host would keep a copy of its disk's mount. */
 	if (unshare(CLONE_NEWNS) || run_script("outside.sh", "mount") || pipe2(go, O_CLOEXEC))

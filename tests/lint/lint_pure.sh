@@ -4,7 +4,7 @@
 # shellcheck source=tests/lib/testlib.sh
 . "${top_srcdir:?}/tests/lib/testlib.sh"
 
-allowed='memchr|memcmp|memcpy|memmove|memset|strchr|strrchr|strstr|strspn|strcspn|strpbrk|strcmp|strncmp|strlen|strnlen'
+allowed='memchr|memcmp|memcpy|memmove|memset|strchr|strrchr|strstr|strspn|strcspn|strpbrk|strcmp|strncmp|strncpy|strlen|strnlen'
 allowed="$allowed|snprintf|vsnprintf|bsearch|strtol|strtoul|strtoll|strtoull|__ctype_b_loc"
 allowed="$allowed|__isoc23_strtol|__isoc23_strtoul|__isoc23_strtoll|__isoc23_strtoull|__errno_location"
 # An assertion ends the process; that is what it is for.
