@@ -4,6 +4,7 @@
 libcluster_core_a_SOURCES = \
 	clusterd/core/change.h \
 	clusterd/core/core.h \
+	clusterd/core/place.c \
 	clusterd/core/place.h \
 	clusterd/core/reasons.def \
 	clusterd/core/state.c \

@@ -37,6 +37,20 @@ struct place_verdict {
 	int64_t parts[PART_MAX];
 };
 
+/*
+ * Weights: each is more than everything below it can add up to. Units: one rank (63 for the first of the preferred list,
+ * 62 for the second, …); for affinity and anti-affinity 100 for each soft rule that finds somebody in its scope plus 1
+ * for each role found, both at most 99; home is the last owner. Balance is -(use * PLACE_BALANCE_USE + roles there), use
+ * in thousandths (0..1000) of the scarcer of cpu and memory after placing.
+ */
+#define PLACE_WEIGHT_STAY 1000000000000000000
+#define PLACE_WEIGHT_PREFERRED 10000000000000000
+#define PLACE_WEIGHT_AFFINITY 1000000000000
+#define PLACE_WEIGHT_ANTI_AFFINITY 100000000
+#define PLACE_WEIGHT_HOME 20000000
+#define PLACE_BALANCE_USE 10000 /* more than the roles a node can have: ROLE_MAX */
+#define PLACE_SOFT_MAX 99
+
 #define PLACE_VICTIMS_MAX 32
 
 struct place_request {
@@ -44,6 +58,11 @@ struct place_request {
 	uint32_t stay;       /* node that gets PART_STAY; 0: none */
 	bool preempt;        /* roles of lower priority may be victims */
 	bool ignore_bans;
+	/*
+	 * When no node passes: companions by hard affinity, of no higher priority, may be moved along. The node found has
+	 * room for all; the caller moves the others, whose place_check() then names the rule.
+	 */
+	bool take_along;
 };
 
 struct placement {

@@ -4,4 +4,5 @@
 unit_tests += \
 	tests/unit/test_bytes \
 	tests/unit/test_objects \
+	tests/unit/test_place_random \
 	$(NULL)
