@@ -131,7 +131,7 @@ enum core_action_kind {
 	ACTION_FENCE,          /* .fence: try the fence command; answer by EVENT_FENCE_RESULT */
 	ACTION_KICK,           /* .fence.node: end its corosync (corosync_cfg_kill_node) */
 	ACTION_VOTE,           /* .quorate: what the quorum device says */
-	ACTION_WITNESS_CLAIM,  /* then EVENT_WITNESS; held until released */
+	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
 	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
@@ -180,6 +180,14 @@ struct core_action {
 			int priority; /* syslog's */
 			const char *text;
 		} trace;
+		/*
+		 * The witness remembers the highest epoch it was claimed for. A claim fails while another holds it, and when
+		 * what it remembers is above `have_epoch`: this node's state would be older than what the witness helped
+		 * to decide. A claim that succeeds leaves `take_epoch` there.
+		 */
+		struct {
+			uint64_t have_epoch, take_epoch;
+		} witness;
 		bool quorate;
 		uint64_t deadline_mono_ms;
 		const char *text;

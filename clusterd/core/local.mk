@@ -4,9 +4,19 @@
 libcluster_core_a_SOURCES = \
 	clusterd/core/change.h \
 	clusterd/core/core.h \
+	clusterd/core/node.c \
+	clusterd/core/node.h \
 	clusterd/core/place.c \
 	clusterd/core/place.h \
+	clusterd/core/reason.c \
+	clusterd/core/reason.h \
 	clusterd/core/reasons.def \
+	clusterd/core/resource.c \
+	clusterd/core/resource.h \
+	clusterd/core/role.c \
+	clusterd/core/role.h \
+	clusterd/core/role_move.c \
+	clusterd/core/role_move.h \
 	clusterd/core/state.c \
 	clusterd/core/state.h \
 	clusterd/core/state_index.c \

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of a node: joins, is lost, is fenced, leaves; quarantine. */
+#include <errno.h>
+#include <string.h>
+
+#include "clusterd/core/node.h"
+#include "clusterd/core/reason.h"
+#include "clusterd/core/resource.h"
+
+nodeset_t nodes_in(const struct state *s, enum node_state state)
+{
+	nodeset_t set = 0;
+
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
+		if (state_node(s, id) && s->nodes[id].state == state)
+			set |= NODE_BIT(id);
+	return set;
+}
+
+bool node_time_proves(const struct state *s, uint32_t id)
+{
+	const struct node *n = &s->nodes[id];
+
+	return n->watchdog_ms && n->watchdog_ms < s->cluster.t_stop_ms;
+}
+
+static void set_state(struct state *s, uint32_t id, enum node_state state, enum reason reason)
+{
+	struct node *n = state_edit(s, KIND_NODE, id);
+
+	n->state = state;
+	n->since_ms = s->cluster.now_ms;
+	n->reason = reason;
+	event_add(s, &(struct event_about){ reason, KIND_NODE, id, id, 0, NULL });
+}
+
+/* Resources of the node's roles: what they are is not known until it tells. */
+static void doubt_resources(struct engine *e, struct state *s, uint32_t node)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		if (!state_role(s, id) || s->roles[id].owner != node)
+			continue;
+		for (uint32_t res = s->role_resource[id]; res; res = s->resource_next[res]) {
+			if (s->resources[res].op)
+				state_set_op(s, res, 0, AGENT_NONE);
+			if (s->resources[res].state != RES_STOPPED)
+				resource_set_state(s, res, RES_UNKNOWN);
+		}
+		engine_touch(e, id);
+	}
+}
+
+static void declare(struct node *n, const struct msg_hello *m)
+{
+	if (n->incarnation != m->incarnation)
+		n->last_request = 0;
+	n->incarnation = m->incarnation;
+	n->boot_id = m->boot_id;
+	n->cpu_declared = m->cpu;
+	n->memory_declared_mb = m->memory_mb;
+	n->watchdog_ms = m->watchdog_ms;
+	n->level = m->level;
+	/* The configuration file names the place of a new node; afterwards the cluster's own setting counts. */
+	if (!n->site[0])
+		memcpy(n->site, m->site, sizeof(n->site));
+	if (!n->fault_domain[0])
+		memcpy(n->fault_domain, m->fault_domain, sizeof(n->fault_domain));
+}
+
+static bool took_part_all_along(const struct node *n, const struct msg_hello *m)
+{
+	return n->state == NODE_ONLINE && n->incarnation == m->incarnation && m->kept;
+}
+
+void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m)
+{
+	struct node *n;
+
+	if (!state_node(s, id)) {
+		state_create(s, KIND_NODE, m->node_name, id);
+		event_add(s, &(struct event_about){ REASON_CREATED, KIND_NODE, id, id, 0, NULL });
+	}
+	if (took_part_all_along(&s->nodes[id], m))
+		return;
+	if (s->nodes[id].state == NODE_ONLINE || s->nodes[id].state == NODE_JOINING)
+		node_lost(e, s, id, false); /* it went and came back between two active views */
+	if (s->nodes[id].state == NODE_LOST && s->nodes[id].boot_id != m->boot_id)
+		node_fenced(e, s, id, FENCE_BY_REBOOT);
+	doubt_resources(e, s, id);
+	n = state_edit(s, KIND_NODE, id);
+	declare(n, m);
+	n->fence_asked = 0;
+	if (n->admin == ADMIN_STOPPING)
+		n->admin = ADMIN_UP;
+	set_state(s, id, NODE_JOINING, REASON_NODE_JOINED);
+}
+
+/* Unclean losses within the window; enough of them quarantine the node. */
+static void count_unclean(struct state *s, uint32_t id)
+{
+	struct node *n = state_edit(s, KIND_NODE, id);
+	uint64_t now = s->cluster.now_ms;
+	uint32_t count = 1;
+
+	memmove(&n->unclean_ms[1], &n->unclean_ms[0], sizeof(n->unclean_ms) - sizeof(n->unclean_ms[0]));
+	n->unclean_ms[0] = now;
+	while (count < UNCLEAN_MAX && n->unclean_ms[count] && now - n->unclean_ms[count] < s->cluster.quarantine_window_ms)
+		count++;
+	if (!s->cluster.quarantine_count || count < s->cluster.quarantine_count)
+		return;
+	memset(n->unclean_ms, 0, sizeof(n->unclean_ms));
+	n->quarantine_until_ms = now + s->cluster.quarantine_ms;
+	event_add(s, &(struct event_about){ REASON_QUARANTINED, KIND_NODE, id, id, 0, NULL });
+}
+
+void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent)
+{
+	if (!state_node(s, id) || s->nodes[id].state == NODE_DOWN || s->nodes[id].state == NODE_LOST)
+		return;
+	set_state(s, id, NODE_LOST, silent ? REASON_NODE_SILENT : REASON_NODE_LOST);
+	count_unclean(s, id);
+	for (uint32_t role = 1; role <= s->high[KIND_ROLE]; role++)
+		if (state_role(s, role) && (s->roles[role].owner == id || s->roles[role].target == id))
+			engine_touch(e, role);
+}
+
+static enum reason fence_reason(enum fence_how how)
+{
+	switch (how) {
+	case FENCE_BY_COMMAND: return REASON_FENCED_COMMAND;
+	case FENCE_BY_REBOOT: return REASON_FENCED_REBOOT;
+	case FENCE_BY_ADMIN: return REASON_FENCED_ADMIN;
+	default: return REASON_FENCED_TIME;
+	}
+}
+
+void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how how)
+{
+	if (!state_node(s, id) || s->nodes[id].state != NODE_LOST)
+		return;
+	set_state(s, id, NODE_DOWN, fence_reason(how));
+	((struct node *)state_edit(s, KIND_NODE, id))->fence_asked = 0;
+	role_release_node(e, s, id);
+	engine_touch_waiting(e, s);
+}
+
+void node_left(struct engine *e, struct state *s, uint32_t id)
+{
+	if (!state_node(s, id) || s->nodes[id].state == NODE_DOWN)
+		return;
+	set_state(s, id, NODE_DOWN, REASON_NODE_LEFT);
+	((struct node *)state_edit(s, KIND_NODE, id))->admin = ADMIN_UP;
+	role_release_node(e, s, id);
+	engine_touch_waiting(e, s);
+}
+
+/* The roles that were on the node: what it did not name is stopped there. */
+static void settle_resources(struct engine *e, struct state *s, uint32_t node)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		if (!state_role(s, id) || s->roles[id].owner != node)
+			continue;
+		for (uint32_t res = s->role_resource[id]; res; res = s->resource_next[res])
+			if (s->resources[res].state == RES_UNKNOWN)
+				resource_set_state(s, res, RES_STOPPED);
+		engine_touch(e, id);
+	}
+}
+
+static bool item_valid(uint32_t state) { return state == RES_STARTED || state == RES_FAILED || state == RES_STOPPED; }
+
+int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct msg_inventory *m)
+{
+	struct reader r = reader_of(m->resources.data, m->resources.len);
+
+	if (!state_node(s, id) || s->nodes[id].state != NODE_JOINING || s->nodes[id].incarnation != m->incarnation)
+		return -ESTALE;
+	while (reader_left(&r)) {
+		uint32_t res = get_u32(&r), state = get_u8(&r);
+
+		if (r.bad || !item_valid(state))
+			return -EBADMSG;
+		if (!state_resource(s, res) || s->roles[s->resources[res].role].owner != id)
+			continue;
+		resource_set_state(s, res, state);
+	}
+	settle_resources(e, s, id);
+	set_state(s, id, NODE_ONLINE, REASON_NODE_ONLINE);
+	engine_touch_all(e, s);
+	return 0;
+}
+
+static bool quarantine_over(const struct node *n, uint64_t now_ms)
+{
+	return n->object.used && n->quarantine_until_ms && n->quarantine_until_ms <= now_ms;
+}
+
+bool node_due(const struct state *s, uint64_t now_ms)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
+		if (quarantine_over(&s->nodes[id], now_ms))
+			return true;
+	return false;
+}
+
+void node_clock(struct engine *e, struct state *s, uint64_t now_ms)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++) {
+		if (!quarantine_over(&s->nodes[id], now_ms))
+			continue;
+		((struct node *)state_edit(s, KIND_NODE, id))->quarantine_until_ms = 0;
+		event_add(s, &(struct event_about){ REASON_QUARANTINE_ENDED, KIND_NODE, id, id, 0, NULL });
+		engine_touch_all(e, s);
+	}
+}

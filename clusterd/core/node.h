@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Life of a node in the replicated state.
+ *
+ *            view, new to it        inventory             view without it
+ *   DOWN ----------------> JOINING -----------> ONLINE --------------------> LOST
+ *    ^                        |  leaves in order   |                          |  |
+ *    +------------------------+<-------------------+      fence confirmed     |  | back before any fence
+ *    +------------------------------------------------------------------------+  +------> JOINING
+ */
+#ifndef CORE_NODE_H
+#define CORE_NODE_H
+
+#include "clusterd/core/role.h"
+
+/* A member of a view that becomes active; `m` is its HELLO. Creates the node's object at its first time. */
+void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m);
+/* A node that was a member is not any more, without a word; `silent`: the others excluded it. */
+void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent);
+/* A lost node is proven unable to act: its roles are free. Nothing when it is not lost. */
+void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how how);
+/* It told what runs there: its roles' resources become that, it is online. */
+int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct msg_inventory *m);
+/* It has left in order, with nothing running. */
+void node_left(struct engine *e, struct state *s, uint32_t id);
+/* Ends quarantines whose time is over. */
+void node_clock(struct engine *e, struct state *s, uint64_t now_ms);
+bool node_due(const struct state *s, uint64_t now_ms);
+/* Nodes in a state. */
+nodeset_t nodes_in(const struct state *s, enum node_state state);
+/* T_stop and margin prove the node stopped only if its own watchdog enforces T_stop. */
+bool node_time_proves(const struct state *s, uint32_t id);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Steps of single resources within a role: start, stop, failure. Used by role.c. */
+#ifndef CORE_RESOURCE_H
+#define CORE_RESOURCE_H
+
+#include "clusterd/core/role.h"
+
+/* All terms of its dependencies have a started member. */
+bool resource_may_start(const struct state *s, uint32_t id);
+/* Some other resource of the role is not stopped and needs it. */
+bool resource_is_held(const struct state *s, uint32_t id);
+/* Puts an operation in flight; false when the node has too many (the role is then `capped`). */
+bool resource_begin(struct engine *e, struct state *s, uint32_t id, enum agent_action action);
+void resource_set_state(struct state *s, uint32_t id, enum resource_state state);
+
+/* What a failure means for the role. */
+enum failure_verdict { FAILURE_NOTHING, FAILURE_RESTART, FAILURE_FAILOVER, FAILURE_FATAL, FAILURE_STOP };
+/* Records the failure and counts it. */
+enum failure_verdict resource_failed(struct state *s, uint32_t id, const struct msg_result *m);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When a role leaves its node and where it goes: wishes, failures, drain, rules, failback, sets. */
+#include "clusterd/core/role_move.h"
+
+bool reason_is_move(enum reason reason)
+{
+	switch (reason) {
+	case REASON_FAILOVER_NODE:
+	case REASON_FAILOVER_RESOURCE:
+	case REASON_MOVED:
+	case REASON_FAILBACK:
+	case REASON_DRAINED:
+	case REASON_RULE:
+	case REASON_PLACED:
+	case REASON_NOT_POSSIBLE:
+	case REASON_FOUND_RUNNING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool role_period_over(const struct role *r, uint64_t now_ms) { return now_ms - r->first_failure_ms >= r->period_ms; }
+
+/* --- start sets --- */
+
+static bool set_has(const struct set *set, uint32_t role)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && set->roles[i]; i++)
+		if (set->roles[i] == role)
+			return true;
+	return false;
+}
+
+/* Time from which the sets that wait for this one may start; UINT64_MAX: it is not online. */
+static uint64_t set_open_from(const struct set *waiting, const struct set *first)
+{
+	return first->ready_ms ? first->ready_ms + waiting->delay_ms : UINT64_MAX;
+}
+
+static bool set_may_start(const struct state *s, const struct set *set, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < SETLIST_MAX && set->after[i]; i++)
+		if (state_set(s, set->after[i]) && set_open_from(set, &s->sets[set->after[i]]) > now_ms)
+			return false;
+	return true;
+}
+
+bool role_sets_ready(const struct state *s, uint32_t role)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++)
+		if (state_set(s, id) && set_has(&s->sets[id], role) && !set_may_start(s, &s->sets[id], s->cluster.now_ms))
+			return false;
+	return true;
+}
+
+/* A role that nobody wants online does not hold its set back. */
+static bool set_online(const struct state *s, const struct set *set)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && set->roles[i]; i++)
+		if (state_role(s, set->roles[i]) && s->roles[set->roles[i]].want &&
+		    s->roles[set->roles[i]].state != ROLE_ONLINE)
+			return false;
+	return true;
+}
+
+void engine_touch_set(struct engine *e, const struct set *set)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && set->roles[i]; i++)
+		engine_touch(e, set->roles[i]);
+}
+
+static void touch_sets_after(struct engine *e, const struct state *s, uint32_t first)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++)
+		for (uint32_t i = 0; state_set(s, id) && i < SETLIST_MAX && s->sets[id].after[i]; i++)
+			if (s->sets[id].after[i] == first)
+				engine_touch_set(e, &s->sets[id]);
+}
+
+void role_sets_update(struct engine *e, struct state *s)
+{
+	e->sets_stale = false;
+	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++) {
+		bool online;
+
+		if (!state_set(s, id))
+			continue;
+		online = set_online(s, &s->sets[id]);
+		if (online == (s->sets[id].ready_ms != 0))
+			continue;
+		((struct set *)state_edit(s, KIND_SET, id))->ready_ms = online ? s->cluster.now_ms : 0;
+		touch_sets_after(e, s, id);
+	}
+}
+
+/* --- where to --- */
+
+static bool node_takes(struct state *s, uint32_t role, uint32_t node)
+{
+	struct place_request only = { .exclude = ~NODE_BIT(node) };
+	struct placement p;
+
+	place_role(s, role, &only, &p, NULL);
+	return p.node == node && !p.n_victims;
+}
+
+void role_choose_node(struct state *s, uint32_t role, struct placement *ret)
+{
+	struct place_request request = { .preempt = s->cluster.preemption };
+	uint32_t target = s->roles[role].target;
+
+	*ret = (struct placement){ .node = target };
+	if (target && node_takes(s, role, target))
+		return;
+	place_role(s, role, &request, ret, NULL);
+	if (!ret->node && s->roles[role].banned) {
+		/* Better on a node where it failed than nowhere; the threshold ends that. */
+		request.ignore_bans = true;
+		place_role(s, role, &request, ret, NULL);
+	}
+}
+
+bool role_room_coming(const struct state *s, uint32_t role)
+{
+	uint32_t target = s->roles[role].target;
+
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		if (state_role(s, id) && s->roles[id].preempted && s->roles[id].owner == target)
+			return true;
+	return false;
+}
+
+/* --- whether to leave --- */
+
+/* Aims the role at the best node but its own. False: none takes it. */
+static bool aim_elsewhere(struct state *s, uint32_t role, enum reason reason)
+{
+	struct place_request request = { .exclude = NODE_BIT(s->roles[role].owner) };
+	struct placement p;
+	struct role *r;
+
+	place_role(s, role, &request, &p, NULL);
+	if (!p.node)
+		return false;
+	state_set_target(s, role, p.node);
+	r = state_edit(s, KIND_ROLE, role);
+	r->reason = reason;
+	r->reason_node = r->owner;
+	return true;
+}
+
+static bool leave_for_drain(struct state *s, uint32_t role)
+{
+	const struct role *r = &s->roles[role];
+	bool stopping = s->nodes[r->owner].admin == ADMIN_STOPPING;
+
+	if (aim_elsewhere(s, role, REASON_DRAINED)) {
+		((struct role *)state_edit(s, KIND_ROLE, role))->drained_from = r->owner;
+		return true;
+	}
+	if (stopping)
+		return true;
+	if (r->reason != REASON_DRAIN_STUCK) {
+		struct role *w = state_edit(s, KIND_ROLE, role);
+
+		w->reason = REASON_DRAIN_STUCK;
+		w->reason_node = w->owner;
+	}
+	return false;
+}
+
+/* Of two roles that may not be together, the one of lower priority, then of higher id, gives way. */
+static bool gives_way(const struct state *s, uint32_t role, uint32_t other)
+{
+	if (!state_role(s, other))
+		return true;
+	if (s->roles[role].priority != s->roles[other].priority)
+		return s->roles[role].priority < s->roles[other].priority;
+	return role > other;
+}
+
+static bool breaks_rule(struct state *s, uint32_t role)
+{
+	struct place_verdict v;
+	enum place_code code = place_check(s, role, s->roles[role].owner, &v);
+
+	return (code == PLACE_AFFINITY || code == PLACE_ANTI_AFFINITY) && gives_way(s, role, v.other);
+}
+
+/* Hours are of the cluster's local time; a window may span midnight. */
+static bool in_failback_window(const struct state *s, const struct role *r, uint64_t now_ms)
+{
+	uint64_t minutes = now_ms / MS_PER_MINUTE + s->cluster.utc_offset_min + 720; /* the offset is kept plus 720; one day on */
+	uint32_t hour = (uint32_t)(minutes / 60 % 24);
+
+	if (r->failback_from_h <= r->failback_to_h)
+		return hour >= r->failback_from_h && hour < r->failback_to_h;
+	return hour >= r->failback_from_h || hour < r->failback_to_h;
+}
+
+static bool may_fail_back(const struct role *r)
+{
+	return r->failback != FAILBACK_NO && r->state == ROLE_ONLINE && !r->moved_by_hand && r->preferred[0] &&
+	       place_rank(r, r->owner) > 0;
+}
+
+static bool wants_failback(const struct state *s, const struct role *r)
+{
+	return may_fail_back(r) && (r->failback == FAILBACK_IMMEDIATE || in_failback_window(s, r, s->cluster.now_ms));
+}
+
+/* The best preferred owner that takes the role now and is better than where it is. */
+static bool leave_for_failback(struct state *s, uint32_t role)
+{
+	const struct role *r = &s->roles[role];
+	uint32_t here = place_rank(r, r->owner);
+
+	for (uint32_t rank = 0; rank < here && rank <= NODE_MAX && r->preferred[rank]; rank++) {
+		struct role *w;
+
+		if (!node_takes(s, role, r->preferred[rank]))
+			continue;
+		state_set_target(s, role, r->preferred[rank]);
+		w = state_edit(s, KIND_ROLE, role);
+		w->reason = REASON_FAILBACK;
+		w->reason_node = w->owner;
+		return true;
+	}
+	return false;
+}
+
+static bool outside_possible(const struct role *r) { return r->possible && !nodeset_has(r->possible, r->owner); }
+
+bool role_must_leave(struct state *s, uint32_t role)
+{
+	const struct role *r = &s->roles[role];
+
+	if (!r->want || r->state == ROLE_FAILED || r->preempted || nodeset_has(r->banned, r->owner))
+		return true;
+	if (r->target == r->owner)
+		state_set_target(s, role, 0);
+	if (r->target || r->state == ROLE_STOPPING)
+		return true; /* on its way; a role that began to stop stops whole */
+	if (s->nodes[r->owner].admin >= ADMIN_DRAINING)
+		return leave_for_drain(s, role);
+	if (r->reason == REASON_DRAIN_STUCK)
+		((struct role *)state_edit(s, KIND_ROLE, role))->reason = REASON_ONLINE;
+	if (outside_possible(r)) {
+		aim_elsewhere(s, role, REASON_NOT_POSSIBLE);
+		return true;
+	}
+	if (breaks_rule(s, role)) {
+		aim_elsewhere(s, role, REASON_RULE);
+		return true; /* a hard rule: rather down than against it */
+	}
+	return wants_failback(s, r) && leave_for_failback(s, role);
+}
+
+bool role_would_move(const struct state *s, uint32_t role)
+{
+	const struct role *r = &s->roles[role];
+
+	return r->object.used && r->owner &&
+	       (r->reason == REASON_DRAIN_STUCK || s->nodes[r->owner].admin >= ADMIN_DRAINING ||
+		(r->failback != FAILBACK_NO && r->preferred[0] && place_rank(r, r->owner) > 0));
+}
+
+/* --- the clock --- */
+
+bool role_is_due(const struct state *s, const struct role *r, uint64_t now_ms)
+{
+	if (!r->object.used)
+		return false;
+	if (r->failures && role_period_over(r, now_ms))
+		return true;
+	return may_fail_back(r) && r->failback == FAILBACK_WINDOW && in_failback_window(s, r, now_ms) &&
+	       !in_failback_window(s, r, s->cluster.now_ms);
+}
+
+bool set_is_due(const struct state *s, const struct set *set, uint64_t now_ms)
+{
+	return !set_may_start(s, set, s->cluster.now_ms) && set_may_start(s, set, now_ms);
+}
+
+bool role_due(const struct state *s, uint64_t now_ms)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++)
+		if (state_set(s, id) && set_is_due(s, &s->sets[id], now_ms))
+			return true;
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		if (role_is_due(s, &s->roles[id], now_ms))
+			return true;
+	return false;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When a role leaves its node, and where it goes. Used by role.c. */
+#ifndef CORE_ROLE_MOVE_H
+#define CORE_ROLE_MOVE_H
+
+#include "clusterd/core/place.h"
+#include "clusterd/core/reason.h"
+#include "clusterd/core/role.h"
+
+/* The reason says why a role changed its node, and is kept while it runs there. */
+bool reason_is_move(enum reason reason);
+bool role_period_over(const struct role *r, uint64_t now_ms);
+/* All sets that its sets wait for are online and their delays are over. */
+bool role_sets_ready(const struct state *s, uint32_t role);
+void role_sets_update(struct engine *e, struct state *s);
+/* Node for a role that has none: its target when that is still good, else the policy's choice. */
+void role_choose_node(struct state *s, uint32_t role, struct placement *ret);
+/* The roles that were asked to leave the target are still on their way out. */
+bool role_room_coming(const struct state *s, uint32_t role);
+/* The role must be stopped on its node; may set its target. */
+bool role_must_leave(struct state *s, uint32_t role);
+/* An online role that might go elsewhere when something changes: failback, drain, a rule. Cheap, may say yes too often. */
+bool role_would_move(const struct state *s, uint32_t role);
+/* Something of it becomes due between the replicated clock and `now_ms`: its failures are forgotten, its window opens. */
+bool role_is_due(const struct state *s, const struct role *r, uint64_t now_ms);
+/* Its delay ends between the replicated clock and `now_ms`. */
+bool set_is_due(const struct state *s, const struct set *set, uint64_t now_ms);
+void engine_touch_set(struct engine *e, const struct set *set);
+
+#endif
