@@ -105,6 +105,8 @@ int ring_reconnect(struct ring *r);
 
 /* What cmap says; re-read at each on_ready and by ring_refresh() (after corosync-cfgtool -R). NULL before the first. */
 const struct ring_info *ring_info(const struct ring *r);
+/* Why corosync cannot be reached (-EACCES, -ERANGE: our node id is above NODE_MAX, -ENOENT: no nodelist …); 0 when it is. */
+int ring_error(const struct ring *r);
 int ring_refresh(struct ring *r);
 
 /* Up to `max` links of peers; returns the number. */
@@ -114,8 +116,9 @@ size_t ring_links(struct ring *r, struct ring_link *out, size_t max);
 int ring_kick(struct ring *r, uint32_t node, const char *reason);
 
 /*
- * The vote of the quorum device for the present ring. False after each membership change that lost a member, until told
- * otherwise, so corosync is never quorate when the caller is not.
+ * The vote of the quorum device for the view that was reported last. It ends with that view's totem ring: after nodes came
+ * or went it is false until told again, so corosync is never quorate when the caller is not; when processes came or went
+ * within a ring it stays until told. Call it for each view, also when the answer is the same. -ENOTSUP: corosync.conf has no quorum.device, or the net model's.
  */
 int ring_vote(struct ring *r, bool quorate);
 /* votequorum's present word: 1, 0, or -errno when it cannot be asked. */

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What corosync's configuration, statistics and cfg service tell the ring: nodes, time-outs, links; and the kick. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <corosync/cfg.h>
+
+#include "clusterd/io/ring_private.h"
+
+#define NODELIST_PREFIX "nodelist.node."
+#define DEVICE_TIMEOUT_DEFAULT_MS VOTEQUORUM_QDEVICE_DEFAULT_TIMEOUT
+
+static void text_get(cmap_handle_t h, const char *key, char *out, size_t size)
+{
+	char *value = NULL;
+
+	out[0] = '\0';
+	if (cmap_get_string(h, key, &value) != CS_OK)
+		return;
+	snprintf(out, size, "%s", value);
+	free(value);
+}
+
+static uint32_t number_get(cmap_handle_t h, const char *key, uint32_t missing)
+{
+	uint32_t value;
+
+	return cmap_get_uint32(h, key, &value) == CS_OK ? value : missing;
+}
+
+/* One entry of corosync's nodelist; false when it has no usable id. */
+static bool node_read(cmap_handle_t h, unsigned int position, struct ring_node *out)
+{
+	char key[CMAP_KEYNAME_MAXLEN + 1], address[TEXT_SIZE];
+	size_t used = 0;
+
+	memset(out, 0, sizeof(*out));
+	snprintf(key, sizeof(key), NODELIST_PREFIX "%u.nodeid", position);
+	out->id = number_get(h, key, 0);
+	if (out->id < 1 || out->id > NODE_MAX)
+		return false;
+	for (unsigned int link = 0; link < RING_LINK_MAX; link++) {
+		snprintf(key, sizeof(key), NODELIST_PREFIX "%u.ring%u_addr", position, link);
+		text_get(h, key, address, sizeof(address));
+		if (!address[0] || used + strlen(address) + 2 > sizeof(out->address))
+			continue;
+		used += (size_t)snprintf(out->address + used, sizeof(out->address) - used, "%s%s", used ? " " : "", address);
+		if (!out->name[0])
+			snprintf(out->name, sizeof(out->name), "%.*s", NAME_SIZE - 1, address);
+	}
+	snprintf(key, sizeof(key), NODELIST_PREFIX "%u.name", position);
+	text_get(h, key, address, sizeof(address));
+	if (address[0])
+		snprintf(out->name, sizeof(out->name), "%.*s", NAME_SIZE - 1, address);
+	return true;
+}
+
+static int node_compare(const void *a, const void *b)
+{
+	const struct ring_node *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Positions in the list may have gaps after nodes were removed: collect those that have a nodeid. */
+static int nodes_read(cmap_handle_t h, struct ring_info *info)
+{
+	char key[CMAP_KEYNAME_MAXLEN + 1];
+	cmap_value_types_t type;
+	cmap_iter_handle_t it;
+	unsigned int position;
+	size_t len;
+	int end;
+
+	info->node_count = 0;
+	if (cmap_iter_init(h, NODELIST_PREFIX, &it) != CS_OK)
+		return -EIO;
+	while (cmap_iter_next(h, it, key, &len, &type) == CS_OK) {
+		end = 0;
+		if (sscanf(key, NODELIST_PREFIX "%u.nodeid%n", &position, &end) != 1 || !end || key[end])
+			continue;
+		if (info->node_count < NODE_MAX && node_read(h, position, &info->nodes[info->node_count]))
+			info->node_count++;
+	}
+	cmap_iter_finalize(h, it);
+	qsort(info->nodes, info->node_count, sizeof(info->nodes[0]), node_compare);
+	return info->node_count ? 0 : -ENOENT;
+}
+
+int ring_cmap_read(struct ring *r)
+{
+	struct ring_info info = { .self = r->info.self };
+	char model[NAME_SIZE];
+	int error;
+
+	if (!r->cmap) {
+		error = ring_errno(cmap_initialize(&r->cmap));
+		if (error) {
+			r->cmap = 0;
+			return error;
+		}
+	}
+	text_get(r->cmap, "totem.cluster_name", info.cluster_name, sizeof(info.cluster_name));
+	info.token_ms = number_get(r->cmap, "runtime.config.totem.token", 0);
+	info.consensus_ms = number_get(r->cmap, "runtime.config.totem.consensus", 0);
+	text_get(r->cmap, "quorum.device.model", model, sizeof(model));
+	/* "net" is corosync-qdevice's, which registers itself */
+	info.device = model[0] && strcmp(model, "net");
+	info.device_votes = number_get(r->cmap, "quorum.device.votes", 0);
+	error = nodes_read(r->cmap, &info);
+	if (error)
+		return error;
+	r->device_timeout_ms = number_get(r->cmap, "quorum.device.timeout", DEVICE_TIMEOUT_DEFAULT_MS);
+	r->info = info;
+	return 0;
+}
+
+int ring_refresh(struct ring *r) { return ring_cmap_read(r); }
+
+void ring_cmap_done(struct ring *r)
+{
+	if (r->stats)
+		cmap_finalize(r->stats);
+	if (r->cmap)
+		cmap_finalize(r->cmap);
+	r->cmap = r->stats = 0;
+}
+
+static bool stat_get(cmap_handle_t h, uint32_t node, unsigned int link, const char *what, uint32_t *out)
+{
+	char key[CMAP_KEYNAME_MAXLEN + 1];
+	uint8_t flag;
+
+	snprintf(key, sizeof(key), "stats.knet.node%u.link%u.%s", node, link, what);
+	if (cmap_get_uint32(h, key, out) == CS_OK)
+		return true;
+	if (cmap_get_uint8(h, key, &flag) != CS_OK)
+		return false;
+	*out = flag;
+	return true;
+}
+
+size_t ring_links(struct ring *r, struct ring_link *out, size_t max)
+{
+	size_t n = 0;
+
+	if (!r->stats && cmap_initialize_map(&r->stats, CMAP_MAP_STATS) != CS_OK) {
+		r->stats = 0;
+		return 0;
+	}
+	for (uint32_t i = 0; i < r->info.node_count; i++) {
+		uint32_t node = r->info.nodes[i].id, enabled, connected, latency;
+
+		for (unsigned int link = 0; link < RING_LINK_MAX && node != r->info.self && n < max; link++) {
+			if (!stat_get(r->stats, node, link, "enabled", &enabled) || !enabled)
+				continue;
+			connected = latency = 0;
+			stat_get(r->stats, node, link, "connected", &connected);
+			stat_get(r->stats, node, link, "latency_ave", &latency);
+			out[n++] = (struct ring_link){ .node = node, .link = (uint8_t)link, .enabled = true,
+						       .connected = connected, .latency_us = latency };
+		}
+	}
+	return n;
+}
+
+int ring_kick(struct ring *r, uint32_t node, const char *reason)
+{
+	corosync_cfg_callbacks_t callbacks = { 0 };
+	corosync_cfg_handle_t cfg;
+	int error;
+
+	if (!r->ready)
+		return -ENOTCONN;
+	error = ring_errno(corosync_cfg_initialize(&cfg, &callbacks));
+	if (error)
+		return error;
+	error = ring_errno(corosync_cfg_kill_node(cfg, node, reason));
+	corosync_cfg_finalize(cfg);
+	return error;
+}
