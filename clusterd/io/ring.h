@@ -105,7 +105,7 @@ int ring_reconnect(struct ring *r);
 
 /* What cmap says; re-read at each on_ready and by ring_refresh() (after corosync-cfgtool -R). NULL before the first. */
 const struct ring_info *ring_info(const struct ring *r);
-/* Why corosync cannot be reached (-EACCES, -ERANGE: our node id is above NODE_MAX, -ENOENT: no nodelist …); 0 when it is. */
+/* Why corosync cannot be reached (-EACCES, -ERANGE: our node id is above NODE_MAX, -ENOENT: no nodelist …), or 0. */
 int ring_error(const struct ring *r);
 int ring_refresh(struct ring *r);
 

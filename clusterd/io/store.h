@@ -50,7 +50,7 @@ struct store_status {
 	enum store_opened opened;
 	char kept_aside[256]; /* STORE_REBUILT: path of the damaged file */
 	int error;            /* 0, or why commits fail now */
-	char error_text[256];
+	char error_text[384];
 	uint64_t commits, transactions, failures;
 	size_t queued_commits, queued_bytes;
 };

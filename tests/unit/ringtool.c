@@ -54,7 +54,8 @@ static void set_text(const char *name, nodeset_t set)
 static void on_ready(void *ctx)
 {
 	(void)ctx;
-	SAY("READY self=%u nodes=%u cluster=%s", ring_info(ring)->self, ring_info(ring)->node_count, ring_info(ring)->cluster_name);
+	SAY("READY self=%u nodes=%u cluster=%s", ring_info(ring)->self, ring_info(ring)->node_count,
+	    ring_info(ring)->cluster_name);
 }
 
 static void on_view(void *ctx, const struct ring_view *v)
@@ -105,7 +106,8 @@ static void latency_next(void)
 	if (!latency_left) {
 		qsort(latencies, latency_n, sizeof(double), compare);
 		SAY("LAT size=%llu n=%llu p50=%.0fus p99=%.0fus max=%.0fus", (unsigned long long)latency_size,
-		    (unsigned long long)latency_n, latencies[latency_n / 2], latencies[latency_n * 99 / 100], latencies[latency_n - 1]);
+		    (unsigned long long)latency_n, latencies[latency_n / 2], latencies[latency_n * 99 / 100],
+		    latencies[latency_n - 1]);
 		return;
 	}
 	latency_left--;
@@ -182,8 +184,8 @@ static void say_info(void)
 	}
 	for (uint32_t n = 0; n < i->node_count; n++)
 		SAY("NODE id=%u name=%s address=%s", i->nodes[n].id, i->nodes[n].name, i->nodes[n].address);
-	SAY("INFO cluster=%s self=%u token=%u consensus=%u device=%d votes=%u votequorum=%d received=%llu chain=%016llx gaps=%llu queue=%zu",
-	    i->cluster_name, i->self, i->token_ms, i->consensus_ms, i->device, i->device_votes, ring_votequorum(ring),
+	SAY("INFO cluster=%s self=%u token=%u consensus=%u device=%d votes=%u votequorum=%d received=%llu chain=%016llx "
+	    "gaps=%llu queue=%zu", i->cluster_name, i->self, i->token_ms, i->consensus_ms, i->device, i->device_votes, ring_votequorum(ring),
 	    (unsigned long long)received, (unsigned long long)chain, (unsigned long long)gaps, ring_queue_length(ring));
 }
 
