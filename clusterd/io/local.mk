@@ -6,7 +6,14 @@ libcluster_io_a_SOURCES = \
 	clusterd/io/control.h \
 	clusterd/io/fence.h \
 	clusterd/io/process.h \
+	clusterd/io/ring.c \
 	clusterd/io/ring.h \
+	clusterd/io/ring_cmap.c \
+	clusterd/io/ring_device.c \
+	clusterd/io/ring_private.h \
+	clusterd/io/store.c \
 	clusterd/io/store.h \
+	clusterd/io/store_db.c \
+	clusterd/io/store_db.h \
 	clusterd/io/watchdog.h \
 	$(NULL)

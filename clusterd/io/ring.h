@@ -118,7 +118,8 @@ int ring_kick(struct ring *r, uint32_t node, const char *reason);
 /*
  * The vote of the quorum device for the view that was reported last. It ends with that view's totem ring: after nodes came
  * or went it is false until told again, so corosync is never quorate when the caller is not; when processes came or went
- * within a ring it stays until told. Call it for each view, also when the answer is the same. -ENOTSUP: corosync.conf has no quorum.device, or the net model's.
+ * within a ring it stays until told. Call it for each view, also when the answer is the same. -ENOTSUP: corosync.conf has
+ * no quorum.device, or the net model's.
  */
 int ring_vote(struct ring *r, bool quorate);
 /* votequorum's present word: 1, 0, or -errno when it cannot be asked. */

@@ -5,4 +5,8 @@ unit_tests += \
 	tests/unit/test_bytes \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
+	tests/unit/test_store \
+	$(NULL)
+test_tools += \
+	tests/unit/ringtool \
 	$(NULL)

@@ -184,9 +184,10 @@ static void say_info(void)
 	}
 	for (uint32_t n = 0; n < i->node_count; n++)
 		SAY("NODE id=%u name=%s address=%s", i->nodes[n].id, i->nodes[n].name, i->nodes[n].address);
-	SAY("INFO cluster=%s self=%u token=%u consensus=%u device=%d votes=%u votequorum=%d received=%llu chain=%016llx "
-	    "gaps=%llu queue=%zu", i->cluster_name, i->self, i->token_ms, i->consensus_ms, i->device, i->device_votes, ring_votequorum(ring),
-	    (unsigned long long)received, (unsigned long long)chain, (unsigned long long)gaps, ring_queue_length(ring));
+	SAY("INFO cluster=%s self=%u token=%u consensus=%u device=%d votes=%u votequorum=%d", i->cluster_name, i->self,
+	    i->token_ms, i->consensus_ms, i->device, i->device_votes, ring_votequorum(ring));
+	SAY("COUNTS received=%llu chain=%016llx gaps=%llu queue=%zu", (unsigned long long)received,
+	    (unsigned long long)chain, (unsigned long long)gaps, ring_queue_length(ring));
 }
 
 static void command(char *line)
