@@ -30,7 +30,7 @@
 
 #define AGENT_NAME_SIZE 128          /* "ocf:PROVIDER:TYPE" with the NUL */
 #define AGENT_TEXT_SIZE 161          /* one printable line with the NUL */
-#define AGENT_REPORT_SIZE 512        /* a refusal: names agent, parameter and the way out */
+#define AGENT_REPORT_SIZE 1024       /* a refusal: names agent, parameter and the way out */
 #define AGENT_OUTPUT_KEEP 8192       /* default of agents_options.output_keep */
 #define AGENT_QUEUE_MAX 8            /* unfinished operations of one resource, the running one included */
 #define AGENT_MONITOR_LEVELS 4       /* recurring monitors of one resource */
@@ -46,6 +46,7 @@
 #define AGENT_META_CACHE 512          /* agents whose meta-data is kept; the least recently used goes first */
 #define AGENT_META_TIMEOUT_MS 20000
 #define AGENT_EXTRA_DIRS 8
+#define AGENT_QUERIES_MAX 1024        /* unfinished agents_meta() and agents_validate() */
 
 enum agent_action {
 	AGENT_START,
@@ -158,10 +159,13 @@ int agents_new(qb_loop_t *loop, const struct agents_options *options, const stru
 	       void *user, struct agents **ret, char *error);
 
 /*
- * No callback comes any more. Monitors, meta-data and validations are killed; operations that change something go on and
+ * Not from within a callback. No callback comes any more. Monitors, meta-data and validations are killed; operations that change something go on and
  * are orphans for the next agents_new() (they may die of SIGPIPE when they write): call it when agents_pending(a, 0) is 0.
  */
 void agents_free(struct agents *a);
+
+/* NULL, or what is malformed about a request, as a sentence for the user: the cause of -EINVAL below. */
+const char *agent_request_fault(const struct agent_request *request);
 
 /*
  * Accept an operation. Accepting a stop also ends the recurring monitors of the resource and kills one that is running.

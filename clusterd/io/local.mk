@@ -2,9 +2,18 @@
 # Adapters to the outside, one a file: corosync, store, agents, watchdog, control socket.
 
 libcluster_io_a_SOURCES = \
+	clusterd/io/agent_environ.c \
+	clusterd/io/agent_metadata.c \
+	clusterd/io/agent_monitor.c \
+	clusterd/io/agent_output.c \
+	clusterd/io/agent_record.c \
+	clusterd/io/agent_runner.c \
+	clusterd/io/agent_runner.h \
+	clusterd/io/agent_validation.c \
 	clusterd/io/agents.h \
 	clusterd/io/control.h \
 	clusterd/io/fence.h \
+	clusterd/io/process.c \
 	clusterd/io/process.h \
 	clusterd/io/ring.c \
 	clusterd/io/ring.h \

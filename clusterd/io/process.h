@@ -29,6 +29,7 @@
 #define PROCESS_GRACE_MS 2000        /* default time from SIGTERM to SIGKILL */
 #define PROCESS_REAP_MS 3000         /* default time from SIGKILL to "stuck" */
 #define PROCESS_READ_MAX (64 * 1024) /* bytes read from one pipe in one turn of the loop */
+#define PROCESS_ABANDON_MS 500
 #define PROCESS_STAT_SIZE 512        /* one line of /proc/PID/stat */
 
 struct process;
@@ -65,7 +66,9 @@ struct process_spec {
 	uint32_t timeout_ms; /* 0: none */
 	uint32_t grace_ms;
 	uint32_t reap_ms;
-	int stat_fd; /* -1, or a file for the child's line of /proc/self/stat, written before it executes: see process_adopt() */
+	/* -1, or a file to which the child appends its line of /proc/self/stat before it executes, so that no moment is
+	 * without a record (process_adopt() reads it); what cannot be recorded is not executed. */
+	int stat_fd;
 };
 
 /*
@@ -85,7 +88,10 @@ int process_adopt(qb_loop_t *loop, const char *stat, const struct process_spec *
 /* SIGTERM, grace, SIGKILL to all of it. `done` still follows. Idempotent. */
 void process_kill(struct process *p);
 
-/* Forget it without `done`; with `kill`, SIGKILL to all of it first. Waits for nothing: reaps it if it is dead by then. */
+/*
+ * Forget it without `done`; not from within `output`. With `kill`, SIGKILL to all of it first and up to PROCESS_ABANDON_MS to
+ * reap it: for shutting down, not for normal operation.
+ */
 void process_abandon(struct process *p, bool kill);
 
 pid_t process_pid(const struct process *p);

@@ -2,6 +2,7 @@
 # One C program a module: links the libraries, uses tests/lib/check.h.
 
 unit_tests += \
+	tests/unit/test_agents \
 	tests/unit/test_bytes \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
@@ -9,4 +10,7 @@ unit_tests += \
 	$(NULL)
 test_tools += \
 	tests/unit/ringtool \
+	$(NULL)
+noinst_HEADERS += \
+	tests/unit/agents_rig.h \
 	$(NULL)
