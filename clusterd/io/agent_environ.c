@@ -94,7 +94,7 @@ int agent_path(const struct agents *a, const char *agent, char path[AGENT_PATH_S
 		r = path_try(path, st, a->ocf_root, "/resource.d", agent);
 	if (r == -ENOENT)
 		snprintf(error, AGENT_REPORT_SIZE,
-			 "%s is not installed on %s: no %s; install the package that holds it (Debian: resource-agents) or correct the name",
+			 "%s is not installed on %s: no %s; install its package (Debian: resource-agents) or correct the name",
 			 agent, a->node_name, path);
 	else if (r == -EACCES)
 		snprintf(error, AGENT_REPORT_SIZE, "%s is not executable on %s: chmod 755 %s", agent, a->node_name, path);

@@ -262,8 +262,8 @@ static void xml_error(const char *agent, const struct parse *parse, xmlParserCtx
 	char why[AGENT_TEXT_SIZE] = "not well-formed";
 
 	if (parse->entities) {
-		snprintf(error, AGENT_REPORT_SIZE, "%s: its meta-data declares XML entities, which are not accepted; repair the agent",
-			 agent);
+		snprintf(error, AGENT_REPORT_SIZE,
+			 "%s: its meta-data declares XML entities, which are not accepted; repair the agent", agent);
 		return;
 	}
 	if (e && e->message)
@@ -510,8 +510,8 @@ int agent_meta_check(const struct agent_meta *meta, const char *params, char *er
 	error[0] = '\0';
 	if (!agent_params_valid(params)) {
 		snprintf(error, AGENT_REPORT_SIZE,
-			 "%s: parameters are lines \"name=value\" of at most %d bytes in all, without control characters", meta->agent,
-			 PARAMS_SIZE - 1);
+			 "%s: parameters are lines \"name=value\" of at most %d bytes in all, without control characters",
+			 meta->agent, PARAMS_SIZE - 1);
 		return -EINVAL;
 	}
 	while (agent_params_next(&cursor, &name.p, &name.len, &value.p, &value.len)) {

@@ -281,7 +281,7 @@ int agents_record_list(const char *run_dir, void (*each)(void *user, const struc
 		} else if (!first) {
 			first = r;
 			snprintf(error, AGENT_REPORT_SIZE,
-				 "%s/%u is not readable as a record of an active resource (%s): stop that resource by hand, then remove the file",
+				 "%s/%u is no record of an active resource (%s): stop that resource by hand, then remove the file",
 				 path, ids[i], strerror(-r));
 		}
 	}

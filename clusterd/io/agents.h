@@ -159,8 +159,9 @@ int agents_new(qb_loop_t *loop, const struct agents_options *options, const stru
 	       void *user, struct agents **ret, char *error);
 
 /*
- * Not from within a callback. No callback comes any more. Monitors, meta-data and validations are killed; operations that change something go on and
- * are orphans for the next agents_new() (they may die of SIGPIPE when they write): call it when agents_pending(a, 0) is 0.
+ * Not from within a callback. No callback comes any more. Monitors, meta-data and validations are killed; operations that
+ * change something go on and are orphans for the next agents_new() (they may die of SIGPIPE when they write): call it when
+ * agents_pending(a, 0) is 0.
  */
 void agents_free(struct agents *a);
 

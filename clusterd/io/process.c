@@ -20,6 +20,7 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@
 #include "units.h"
 
 #define CHILD_STACK_SIZE (64 * 1024)
+#define KERNEL_SIGSET_SIZE 8
 #define SWEEP_PASSES 4 /* a member may fork while we look */
 #define NS_PER_MS 1000000ull
 
@@ -183,15 +185,13 @@ __attribute__((no_sanitize("address", "undefined"))) static int child_write_stat
 
 __attribute__((no_sanitize("address", "undefined"))) static void child_reset(void)
 {
-	struct sigaction sa;
+	static const unsigned long default_action[8]; /* the kernel's struct sigaction: SIG_DFL, no flags, empty mask */
 	struct sched_param normal;
 	int fd;
 
-	for (size_t i = 0; i < sizeof(sa); i++)
-		((volatile char *)&sa)[i] = 0;
-	sa.sa_handler = SIG_DFL;
+	/* Not sigaction(3), which refuses the two signals that glibc keeps for itself. */
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &sa, NULL);
+		syscall(SYS_rt_sigaction, sig, default_action, NULL, KERNEL_SIGSET_SIZE);
 	normal.sched_priority = 0;
 	sched_setscheduler(0, SCHED_OTHER, &normal);
 	setpriority(PRIO_PROCESS, 0, 0);
