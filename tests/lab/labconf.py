@@ -69,6 +69,9 @@ def corosync_conf(conf):
         out += [f'        ring{net}_addr: {address(i, net)}' for net in range(conf['nets'])]
         out += [f'        name: {host_name(i)}', f'        nodeid: {i}', '    }']
     out += ['}', 'quorum {', '    provider: corosync_votequorum']
+    if conf['clusterd']:
+        # As many votes as there are hosts: any side with the device's votes has quorum, none without. So clusterd decides.
+        out += ['    device {', '        model: clusterd', f'        votes: {n}', '    }']
     out += ['    ' + line for line in conf['quorum'].splitlines()]
     out += ['}', 'system {', '    sched_rr: no', '    move_to_root_cgroup: no', '    allow_knet_handle_fallback: yes',
             '}', 'logging {', '    to_stderr: no', '    to_syslog: no', '    to_logfile: yes',
@@ -76,8 +79,9 @@ def corosync_conf(conf):
     return '\n'.join(out) + '\n'
 
 
-def clusterd_conf(conf, n):
-    values = {'cluster_name': conf['name'], 'watchdog': '/dev/clusterd-watchdog', 'watchdog_driver': 'pipe'}
+def clusterd_conf(conf):
+    values = {'cluster_name': conf['name'], 'watchdog': '/dev/clusterd-watchdog', 'watchdog_driver': 'pipe',
+              'watchdog_timeout': '3s'}
     if conf['fence']:
         values['fence_command'] = '/run/lab/fence'
     values.update(conf['set'])

@@ -40,7 +40,8 @@ class Host:
         self.init_pid = 0
         self.keeper = None
         self.writer = None
-        self.stopped = False
+        self.stopped = False    # all of it, by `stop HOST`
+        self.frozen = set()     # single processes, by `stop HOST PROCESS`
         self.services = {}      # name -> pid inside, 0: not running
         self.quorum = None      # (quorate, ring, members) or None while corosync is down
         self.power = asyncio.Lock()
@@ -58,7 +59,7 @@ class Host:
             os.makedirs(f'{self.dir}/{d}')
         write(f'{self.dir}/etc/corosync/corosync.conf', labconf.corosync_conf(conf))
         write(f'{self.dir}/etc/corosync/authkey', self.lab.authkey, 0o400)
-        write(f'{self.dir}/etc/clusterd/clusterd.conf', labconf.clusterd_conf(conf, self.n))
+        write(f'{self.dir}/etc/clusterd/clusterd.conf', labconf.clusterd_conf(conf))
         for name, text in labconf.service_scripts(conf).items():
             write(f'{self.dir}/services/{name}', text)
         write(f'{self.dir}/net.batch', labconf.net_batch(conf, self.n))
@@ -81,7 +82,7 @@ class Host:
             self.dog_disarm()
             self.drain_dog()
             self.state, self.stopped, self.quorum = 'booting', False, None
-            self.services = {}
+            self.services, self.frozen = {}, set()
             write(f'{self.dir}/plug.batch', labconf.plug_batch(self.lab.conf, self.n, self.lab.groups))
             ours, theirs = socket.socketpair()
             with open(f'{self.dir}/log/boot.out', 'a') as out:
@@ -105,7 +106,8 @@ class Host:
         self.state = 'dying'
         status = await keeper.wait()
         self.dog_disarm()
-        self.state, self.init_pid, self.quorum, self.services, self.stopped = 'off', 0, None, {}, False
+        self.state, self.init_pid, self.quorum, self.services = 'off', 0, None, {}
+        self.stopped, self.frozen = False, set()
         self.lab.log(f'{self.name} off' + (f' (boot failed, see {self.dir}/log/boot.out)' if status else ''))
         self.lab.notify()
 
@@ -122,6 +124,7 @@ class Host:
             self.services[words[1]] = int(words[2])
         elif words[0] == 'exited':
             self.services[words[1]] = 0
+            self.frozen.discard(words[1])
             self.lab.log(f'{self.name} {words[1]} ended: {ended(int(words[2]))}')
         self.lab.notify()
 
@@ -246,7 +249,7 @@ class Host:
 
     def describe(self):
         quorate, ring, members = self.quorum or (0, '', [])
-        return {'name': self.name, 'state': self.state, 'stopped': self.stopped, 'pid': self.init_pid,
+        return {'name': self.name, 'state': self.state, 'stopped': self.stopped, 'frozen': sorted(self.frozen), 'pid': self.init_pid,
                 'services': self.services, 'quorate': bool(quorate), 'ring': ring, 'members': members,
                 'corosync': self.quorum is not None, 'watchdog_ms': self.dog_timeout, 'watchdog_fired': self.dog_fired,
                 'boots': self.boots, 'groups': [g.get(self.n, 0) for g in self.lab.groups]}
@@ -431,6 +434,7 @@ class Lab:
         host, process = self.host(request['host']), request.get('process') or 'all'
         if process != 'all':
             host.signal(process, signal.SIGSTOP)
+            host.frozen.add(process)
         elif not host.freeze():
             raise Refused(f'{host.name} is {host.state}')
         self.log(f'{host.name} SIGSTOP {process}')
@@ -438,7 +442,9 @@ class Lab:
     async def cont(self, request, _reply):
         host, process = self.host(request['host']), request.get('process') or 'all'
         host.signal(None if process == 'all' else process, signal.SIGCONT)
-        host.stopped = host.stopped and process != 'all'
+        host.frozen.discard(process)
+        if process == 'all':
+            host.stopped, host.frozen = False, set()
         self.log(f'{host.name} SIGCONT {process}')
 
     async def restart(self, request, _reply):

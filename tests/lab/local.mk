@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The lab: hosts as namespaces with their own corosync and clusterd. Needs root.
 
+script_tests += \
+	tests/lab/observer_test.py \
+	$(NULL)
+
 root_tests += \
 	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
@@ -14,6 +18,7 @@ test_data += \
 	tests/lab/agents/tracker \
 	tests/lab/inside.sh \
 	tests/lab/lab \
+	tests/lab/labcluster.py \
 	tests/lab/labconf.py \
 	tests/lab/labctl.py \
 	tests/lab/labinit.c \
@@ -23,4 +28,5 @@ test_data += \
 	tests/lab/labwatch.c \
 	tests/lab/observer.py \
 	tests/lab/outside.sh \
+	tests/lab/scenarios \
 	$(NULL)
