@@ -12,8 +12,8 @@ allowed="$allowed|abort|__assert_fail"
 # Checksums of their arguments. qsort is not here: glibc's allocates, and equal elements come in any order.
 allowed="$allowed|crc32|crc32_z|XXH64|XXH3_64bits|XXH3_64bits_withSeed|XXH3_64bits_reset|XXH3_64bits_update|XXH3_64bits_digest"
 allowed="$allowed|XXH3_128bits"
-# What compilers add: arithmetic, checked variants, stack protector, sanitizers.
-allowed="$allowed|__popcountdi2|__u?divti3|__u?modti3|__multi3|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(memcpy|memmove|memset|snprintf|vsnprintf)_chk"
+# What compilers add: arithmetic, bcmp for memcmp, checked variants, stack protector, sanitizers.
+allowed="$allowed|bcmp|__popcountdi2|__u?divti3|__u?modti3|__multi3|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(memcpy|memmove|memset|snprintf|vsnprintf)_chk"
 allowed="$allowed|__(asan|ubsan|tsan|sanitizer)_.*|__start___sancov_.*|__stop___sancov_.*"
 
 check_archive() {
