@@ -603,7 +603,7 @@ static void cache_make_room(struct agents *a)
 {
 	struct meta_entry *oldest = a->metas;
 
-	if (a->meta_count < AGENT_META_CACHE)
+	if (!oldest || a->meta_count < AGENT_META_CACHE)
 		return;
 	for (struct meta_entry *e = a->metas; e; e = e->next)
 		if (e->used < oldest->used)

@@ -540,12 +540,15 @@ struct resource *resource_get(struct agents *a, uint32_t id)
 static void fail_blocked(struct resource *r)
 {
 	struct job *job = r->head;
+	const struct process *blocker = r->orphan;
 
-	if (job->state != JOB_QUEUED)
+	if (!blocker && r->running)
+		blocker = r->running->process;
+	if (job->state != JOB_QUEUED || !blocker)
 		return;
 	job_result(job, AGENT_TIMEOUT, OCF_ERR_GENERIC,
 		   "not run: process %d of an earlier operation of %s survives SIGKILL; it waits for a device or driver, see dmesg",
-		   (int)process_pid(r->orphan ? r->orphan : r->running->process), job->request.resource);
+		   (int)process_pid(blocker), job->request.resource);
 	job_finish_later(job);
 }
 

@@ -166,7 +166,7 @@ int agents_new(qb_loop_t *loop, const struct agents_options *options, const stru
 void agents_free(struct agents *a);
 
 /* NULL, or what is malformed about a request, as a sentence for the user: the cause of -EINVAL below. */
-const char *agent_request_fault(const struct agent_request *request);
+const char *agent_request_fault(const struct agent_request *rq);
 
 /*
  * Accept an operation. Accepting a stop also ends the recurring monitors of the resource and kills one that is running.

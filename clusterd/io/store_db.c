@@ -29,8 +29,8 @@ static const char *const open_statements[] = {
 static const char *const create_statements[] = {
 	"BEGIN IMMEDIATE",
 	"CREATE TABLE object(key INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL)",
-	"CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
-	"promised INTEGER NOT NULL, crc INTEGER NOT NULL)",
+	("CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, seq INTEGER NOT NULL, "
+	 "promised INTEGER NOT NULL, crc INTEGER NOT NULL)"),
 };
 
 static uint32_t row_crc(uint8_t kind, uint32_t id, const void *blob, size_t len)

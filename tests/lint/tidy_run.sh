@@ -16,7 +16,7 @@ tidy_one() {
 	local tidy=$1 dir=$2 file=$3 out
 
 	shift 3
-	if out=$(cd "$dir" && "$tidy" --quiet "$file" -- "$@" 2>&1); then
+	if out=$(cd "$dir" && "$tidy" --quiet --header-filter="^$dir/" "$file" -- "$@" 2>&1); then
 		return 0
 	fi
 	printf 'FAIL: %s\n%s\n' "$file" "$out"

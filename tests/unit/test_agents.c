@@ -217,7 +217,7 @@ static void test_environment(void)
 	struct agent_request rq;
 	sigset_t usr1;
 	const char *line;
-	int pid, pgrp, session, leak = open("/dev/null", O_RDONLY);
+	int pid = 0, pgrp = 0, session = 0, leak = open("/dev/null", O_RDONLY);
 
 	fresh((struct agents_options){ .environment = extra });
 	setenv("DAEMON_SECRET", "1", 1);
