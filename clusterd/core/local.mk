@@ -4,6 +4,10 @@
 libcluster_core_a_SOURCES = \
 	clusterd/core/change.h \
 	clusterd/core/core.h \
+	clusterd/core/explain.c \
+	clusterd/core/explain.h \
+	clusterd/core/foresee.c \
+	clusterd/core/foresee.h \
 	clusterd/core/node.c \
 	clusterd/core/node.h \
 	clusterd/core/place.c \

@@ -57,8 +57,7 @@ struct place_view {
 	struct state *s;
 	nodeset_t nodes;      /* of the cluster */
 	nodeset_t leaving;    /* who must leave them does not bind companions */
-	bool take_along;      /* companions up to this priority do not bind either: they will be moved */
-	uint32_t along_priority;
+	uint32_t along;       /* not 0: companions that give way to this role do not bind either: they will be moved */
 };
 
 static struct place_view view_of(struct state *s)
@@ -98,6 +97,12 @@ static nodeset_t scope_nodes(const struct place_view *v, uint32_t scope, uint32_
 	return same;
 }
 
+/* Of two roles that must move, who follows the other. */
+static bool gives_way(const struct role *a, const struct role *b)
+{
+	return a->priority != b->priority ? a->priority < b->priority : a->object.id > b->object.id;
+}
+
 /* Where a companion binds this role to, 0: nowhere. */
 static uint32_t binding_node(const struct place_view *v, const struct role *companion)
 {
@@ -105,7 +110,7 @@ static uint32_t binding_node(const struct place_view *v, const struct role *comp
 
 	if (!node || nodeset_has(v->leaving, node))
 		return 0;
-	if (v->take_along && companion->priority <= v->along_priority)
+	if (v->along && gives_way(companion, &v->s->roles[v->along]))
 		return 0;
 	return node;
 }
@@ -514,7 +519,7 @@ static uint8_t victim_class(const struct state *s, const struct role *victim, ui
 		return NO_VICTIM;
 	if (victim->target && victim->target != victim->owner)
 		return NO_VICTIM; /* leaves on its own; its room counts when it is free */
-	if (victim->state == ROLE_STOPPING)
+	if (victim->preempted || victim->state == ROLE_STOPPING)
 		return 0;
 	if (victim->state != ROLE_ONLINE && victim->state != ROLE_STARTING)
 		return NO_VICTIM;
@@ -751,12 +756,11 @@ void place_role(struct state *s, uint32_t role, const struct place_request *requ
 		place_try(&v, role, &alone, ret, verdicts);
 		if (ret->node)
 			return;
-		v.take_along = true;
-		v.along_priority = s->roles[role].priority;
+		v.along = role;
 		place_try(&v, role, &alone, ret, verdicts);
 		if (ret->node)
 			return;
-		v.take_along = false;
+		v.along = 0;
 	}
 	place_try(&v, role, request, ret, verdicts);
 }

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Decisions in words. */
+#include "clusterd/core/explain.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clusterd/core/reason.h"
+#include "clusterd/core/role.h"
+
+struct text {
+	char *out;
+	size_t at, size;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	if (t->at + 1 >= t->size)
+		return;
+	va_start(args, format);
+	n = vsnprintf(t->out + t->at, t->size - t->at, format, args);
+	va_end(args);
+	if (n > 0)
+		t->at += (size_t)n < t->size - t->at ? (size_t)n : t->size - t->at - 1;
+}
+
+/* Separates the parts of a list. */
+static void comma(struct text *t)
+{
+	if (t->at)
+		add(t, ", ");
+}
+
+static void add_duration(struct text *t, uint64_t ms)
+{
+	if (ms < MS_PER_SECOND)
+		add(t, "%" PRIu64 " ms", ms);
+	else if (ms < 2 * MS_PER_MINUTE)
+		add(t, "%" PRIu64 " s", ms / MS_PER_SECOND);
+	else if (ms < 2 * MS_PER_HOUR)
+		add(t, "%" PRIu64 " min", ms / MS_PER_MINUTE);
+	else
+		add(t, "%" PRIu64 " h", ms / MS_PER_HOUR);
+}
+
+static const char *node_name(const struct state *s, uint32_t id)
+{
+	const char *name = state_name(s, KIND_NODE, id);
+
+	return name ? name : "?";
+}
+
+static const char *role_name(const struct state *s, uint32_t id)
+{
+	const char *name = state_name(s, KIND_ROLE, id);
+
+	return name ? name : "?";
+}
+
+static void add_place(struct text *t, const struct state *s, const struct role *r)
+{
+	if (r->owner && r->target && r->target != r->owner)
+		add(t, "on %s, on its way to %s", node_name(s, r->owner), node_name(s, r->target));
+	else if (r->owner)
+		add(t, "on %s", node_name(s, r->owner));
+	else if (r->target)
+		add(t, "on its way to %s", node_name(s, r->target));
+	else
+		add(t, "on no node");
+}
+
+/* --- verdicts and scores --- */
+
+static void add_shortage(struct text *t, const char *thing, uint64_t need, uint64_t load, uint64_t capacity, const char *unit)
+{
+	add(t, "not enough %s: needs %" PRIu64 "%s, %" PRIu64 " of %" PRIu64 "%s are free", thing, need, unit,
+	    capacity > load ? capacity - load : 0, capacity, unit);
+}
+
+static void add_capacity(struct text *t, const struct state *s, const struct role *r, uint32_t node, enum place_code code)
+{
+	const struct node *n = &s->nodes[node];
+	bool counted = r->owner == node || r->target == node;
+
+	if (code == PLACE_NO_CPU)
+		add_shortage(t, "cpu", r->cpu, s->load[node].cpu - (counted ? r->cpu : 0),
+			     n->cpu ? n->cpu : n->cpu_declared, "");
+	else
+		add_shortage(t, "memory", r->memory_mb, s->load[node].memory_mb - (counted ? r->memory_mb : 0),
+			     n->memory_mb ? n->memory_mb : n->memory_declared_mb, " MiB");
+}
+
+static void add_affinity(struct text *t, const struct state *s, const struct place_verdict *v)
+{
+	const struct role *other = &s->roles[v->other];
+	const char *rule = state_name(s, KIND_RULE, v->rule), *name = role_name(s, v->other);
+
+	if (v->code == PLACE_ANTI_AFFINITY) {
+		add(t, "rule %s keeps it apart from %s, which is ", rule, name);
+		add_place(t, s, other);
+	} else if (other->owner || other->target) {
+		add(t, "rule %s wants it together with %s, which is ", rule, name);
+		add_place(t, s, other);
+	} else {
+		add(t, "rule %s wants it together with %s, for which there is no place", rule, name);
+	}
+}
+
+void explain_verdict(const struct state *s, uint32_t role, uint32_t node, const struct place_verdict *verdict, char *out,
+		     size_t size)
+{
+	struct text t = { out, 0, size };
+	const struct node *n = &s->nodes[node];
+
+	if (size)
+		out[0] = '\0';
+	switch ((enum place_code)verdict->code) {
+	case PLACE_OK:
+		add(&t, "may take it");
+		break;
+	case PLACE_NOT_ONLINE:
+		add(&t, "is %s", enum_text(enum_values_node_state, n->state));
+		break;
+	case PLACE_PAUSED:
+		add(&t, "takes nothing new: %s", enum_text(enum_values_node_admin, n->admin));
+		break;
+	case PLACE_QUARANTINED:
+		add(&t, "was lost too often: quarantined for ");
+		add_duration(&t, n->quarantine_until_ms - s->cluster.now_ms);
+		break;
+	case PLACE_NOT_POSSIBLE:
+		add(&t, "is not among its possible owners");
+		break;
+	case PLACE_BANNED:
+		add(&t, "it failed there");
+		break;
+	case PLACE_EXCLUDED:
+		add(&t, "excluded by the request");
+		break;
+	case PLACE_NO_CPU:
+	case PLACE_NO_MEMORY:
+		add_capacity(&t, s, &s->roles[role], node, verdict->code);
+		break;
+	case PLACE_AFFINITY:
+	case PLACE_ANTI_AFFINITY:
+		add_affinity(&t, s, verdict);
+		break;
+	case PLACE_FENCE_ASKED:
+		add(&t, "is about to be fenced");
+		break;
+	}
+}
+
+static void add_soft(struct text *t, enum place_part part, int64_t units)
+{
+	int64_t rules, roles;
+
+	if (!units)
+		return;
+	units = units < 0 ? -units : units;
+	rules = units / (PLACE_SOFT_MAX + 1);
+	roles = units % (PLACE_SOFT_MAX + 1);
+	comma(t);
+	add(t, "%s%s %" PRId64 " rule%s, %" PRId64 " role%s", part == PART_AFFINITY ? "+" : "-", place_part_text(part), rules,
+	    rules == 1 ? "" : "s", roles, roles == 1 ? "" : "s");
+}
+
+void explain_score(const struct state *s, uint32_t role, uint32_t node, const struct place_verdict *verdict, char *out,
+		   size_t size)
+{
+	struct text t = { out, 0, size };
+	const int64_t *parts = verdict->parts;
+	uint32_t rank = place_rank(&s->roles[role], node);
+	int64_t use = -parts[PART_BALANCE] / PLACE_BALANCE_USE, roles = -parts[PART_BALANCE] % PLACE_BALANCE_USE;
+
+	if (size)
+		out[0] = '\0';
+	if (parts[PART_STAY])
+		add(&t, "+stays");
+	if (rank != UINT32_MAX) {
+		comma(&t);
+		add(&t, "+preferred no. %" PRIu32, rank + 1);
+	}
+	add_soft(&t, PART_AFFINITY, parts[PART_AFFINITY] / PLACE_WEIGHT_AFFINITY);
+	add_soft(&t, PART_ANTI_AFFINITY, parts[PART_ANTI_AFFINITY] / PLACE_WEIGHT_ANTI_AFFINITY);
+	if (parts[PART_HOME]) {
+		comma(&t);
+		add(&t, "+was there last");
+	}
+	comma(&t);
+	add(&t, "load with it %" PRId64 ".%" PRId64 " %%, %" PRId64 " other role%s", use / 10, use % 10, roles,
+	    roles == 1 ? "" : "s");
+}
+
+/* --- the role --- */
+
+struct explained {
+	struct state *s;
+	uint32_t id;
+	const struct role *role;
+	const struct explain_sink *sink;
+	char buffer[EXPLAIN_LINE_SIZE];
+	struct text line;
+};
+
+static struct text *begin(struct explained *x, const char *indent)
+{
+	x->line = (struct text){ x->buffer, 0, sizeof(x->buffer) };
+	x->buffer[0] = '\0';
+	add(&x->line, "%s", indent);
+	return &x->line;
+}
+
+static void end(struct explained *x) { x->sink->line(x->sink->user, x->buffer); }
+
+/* Newest event number below `before` that is about the role or its resources, NULL: none in the ring. */
+static const struct event *event_before(const struct explained *x, uint64_t before)
+{
+	const struct state *s = x->s;
+	uint64_t oldest = s->cluster.next_event > EVENT_MAX ? s->cluster.next_event - EVENT_MAX : 1;
+
+	while (before-- > oldest) {
+		const struct event *e = state_get(s, KIND_EVENT, (uint32_t)(before % EVENT_MAX) + 1);
+
+		if (!e || e->number != before)
+			continue;
+		if (e->about == KIND_ROLE && e->about_id == x->id)
+			return e;
+		if (e->about == KIND_RESOURCE && state_resource(s, e->about_id) && s->resources[e->about_id].role == x->id)
+			return e;
+	}
+	return NULL;
+}
+
+static const struct event *newest_event(const struct explained *x, uint32_t reason)
+{
+	const struct event *e = event_before(x, x->s->cluster.next_event);
+
+	while (e && !(e->reason == reason && e->about == KIND_ROLE))
+		e = event_before(x, e->number);
+	return e;
+}
+
+static void explain_state(struct explained *x)
+{
+	const struct role *r = x->role;
+	const struct event *event;
+	struct text *t = begin(x, "");
+
+	add(t, "role %s is %s, ", r->name, enum_text(enum_values_role_state, r->state));
+	add_place(t, x->s, r);
+	add(t, ", priority %s", enum_text(enum_values_priority, r->priority));
+	if (r->since_ms && r->since_ms <= x->s->cluster.now_ms) {
+		add(t, ", for ");
+		add_duration(t, x->s->cluster.now_ms - r->since_ms);
+	}
+	end(x);
+	if (r->reason == REASON_NONE)
+		return;
+	t = begin(x, "  ");
+	/* the event of the reason knows both nodes; it may have left the ring */
+	event = newest_event(x, r->reason);
+	if (event)
+		t->at += event_format(x->s, event, t->out + t->at, t->size - t->at);
+	else
+		t->at += reason_format(r->reason, r->name, node_name(x->s, r->reason_node), NULL, NULL, t->out + t->at, t->size - t->at);
+	end(x);
+}
+
+static void explain_flags(struct explained *x)
+{
+	const struct role *r = x->role;
+
+	if (!r->want) {
+		add(begin(x, "  "), "nobody wants it online: 'clusterctl role start %s'", r->name);
+		end(x);
+	}
+	if (r->maintenance || x->s->cluster.maintenance || (r->owner && x->s->nodes[r->owner].maintenance)) {
+		add(begin(x, "  "), "maintenance: it is left as it is");
+		end(x);
+	}
+	if (x->s->cluster.disarmed) {
+		add(begin(x, "  "), "the cluster is disarmed: nothing moves");
+		end(x);
+	}
+	if (r->failures) {
+		struct text *t = begin(x, "  ");
+
+		add(t, "%" PRIu32 " of %" PRIu32 " fail-overs allowed within ", r->failures, r->threshold);
+		add_duration(t, r->period_ms);
+		end(x);
+	}
+	if (r->moved_by_hand) {
+		add(begin(x, "  "), "an administrator put it here: no failback until its node is lost");
+		end(x);
+	}
+	if (r->drained_from) {
+		add(begin(x, "  "), "it returns to %s when that is resumed with failback", node_name(x->s, r->drained_from));
+		end(x);
+	}
+}
+
+static void explain_sets(struct explained *x)
+{
+	const struct state *s = x->s;
+
+	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++) {
+		const struct set *set = &s->sets[id];
+		bool named = false;
+
+		for (uint32_t i = 0; set->object.used && i < ROLELIST_MAX && set->roles[i]; i++)
+			named |= set->roles[i] == x->id;
+		for (uint32_t i = 0; named && i < SETLIST_MAX && set->after[i]; i++) {
+			const struct set *first = &s->sets[set->after[i]];
+			uint64_t open_ms = first->ready_ms + set->delay_ms;
+			struct text *t;
+
+			if (first->ready_ms && open_ms <= s->cluster.now_ms)
+				continue;
+			t = begin(x, "  ");
+			add(t, "waits for: set %s, which comes before its set %s", first->name, set->name);
+			if (first->ready_ms) {
+				add(t, ", is online; its delay ends in ");
+				add_duration(t, open_ms - s->cluster.now_ms);
+			}
+			end(x);
+		}
+	}
+}
+
+static void explain_resources(struct explained *x)
+{
+	const struct state *s = x->s;
+
+	for (uint32_t id = s->role_resource[x->id]; id; id = s->resource_next[id]) {
+		const struct resource *r = &s->resources[id];
+		struct text *t;
+
+		if (r->state == RES_STARTED && !r->op)
+			continue;
+		if (r->state == RES_STOPPED && !r->op && !r->last_error[0] && x->role->state != ROLE_STARTING)
+			continue;
+		t = begin(x, "  ");
+		add(t, "resource %s is %s", r->name, enum_text(enum_values_resource_state, r->state));
+		if (r->op)
+			add(t, ", waits for: %s on %s", enum_text(enum_values_agent_action, r->op_action),
+			    node_name(s, x->role->owner));
+		if (r->last_error[0])
+			add(t, ", last failure: %s", r->last_error);
+		end(x);
+	}
+}
+
+static void explain_waiting(struct explained *x)
+{
+	const struct state *s = x->s;
+	const struct role *r = x->role;
+
+	if (r->owner && s->nodes[r->owner].state == NODE_LOST) {
+		add(begin(x, "  "), "waits for: proof that %s has stopped (fence command, its reboot, or T_stop and its watchdog)",
+		    node_name(s, r->owner));
+		end(x);
+	}
+	if (r->state == ROLE_PENDING && r->want)
+		explain_sets(x);
+	for (uint32_t id = 1; !r->owner && r->target && id <= s->high[KIND_ROLE]; id++) {
+		if (!s->roles[id].object.used || !s->roles[id].preempted || s->roles[id].owner != r->target)
+			continue;
+		add(begin(x, "  "), "waits for: %s, which makes room on %s", s->roles[id].name, node_name(s, r->target));
+		end(x);
+	}
+	explain_resources(x);
+}
+
+static void explain_rules(struct explained *x)
+{
+	uint32_t n;
+	const uint16_t *ids = state_rules_of(x->s, x->id, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct rule *rule = &x->s->rules[ids[i]];
+		struct text *t = begin(x, "  ");
+		size_t start;
+
+		add(t, "rule %s: %s %s by %s with ", rule->name, rule->hard ? "hard" : "soft",
+		    enum_text(enum_values_rule_kind, rule->kind), enum_text(enum_values_rule_scope, rule->scope));
+		start = t->at;
+		for (uint32_t j = 0; j < ROLELIST_MAX && rule->roles[j]; j++) {
+			const struct role *other = &x->s->roles[rule->roles[j]];
+
+			if (rule->roles[j] == x->id)
+				continue;
+			add(t, "%s%s", t->at == start ? "" : ", ", role_name(x->s, rule->roles[j]));
+			if (other->owner || other->target)
+				add(t, " (%s)", node_name(x->s, other->target ? other->target : other->owner));
+		}
+		end(x);
+	}
+}
+
+static void explain_nodes(struct explained *x)
+{
+	struct place_request request = { .stay = x->role->owner, .preempt = x->s->cluster.preemption };
+	struct place_verdict verdicts[NODE_MAX + 1];
+	struct placement p;
+	struct text *t;
+	int width = 4;
+
+	place_role(x->s, x->id, &request, &p, verdicts);
+	t = begin(x, "  ");
+	if (!p.node)
+		add(t, "no node may take it:");
+	else
+		add(t, "were it placed now: %s", node_name(x->s, p.node));
+	for (uint32_t i = 0; i < p.n_victims; i++)
+		add(t, "%s%s", i ? ", " : ", after stopping ", role_name(x->s, p.victims[i]));
+	end(x);
+	for (uint32_t n = 1; n <= x->s->high[KIND_NODE]; n++)
+		if (state_node(x->s, n) && (int)strlen(node_name(x->s, n)) > width)
+			width = (int)strlen(node_name(x->s, n));
+	for (uint32_t n = 1; n <= x->s->high[KIND_NODE]; n++) {
+		char words[EXPLAIN_LINE_SIZE / 2];
+
+		if (!state_node(x->s, n))
+			continue;
+		if (verdicts[n].code == PLACE_OK)
+			explain_score(x->s, x->id, n, &verdicts[n], words, sizeof(words));
+		else
+			explain_verdict(x->s, x->id, n, &verdicts[n], words, sizeof(words));
+		add(begin(x, "    "), "%-*s  %-18s  %s", width, node_name(x->s, n), place_code_text(verdicts[n].code), words);
+		end(x);
+	}
+}
+
+static void explain_events(struct explained *x)
+{
+	const struct event *e = event_before(x, x->s->cluster.next_event);
+
+	if (e) {
+		begin(x, "  newest events:");
+		end(x);
+	}
+	for (uint32_t i = 0; e && i < EXPLAIN_EVENTS_MAX; i++, e = event_before(x, e->number)) {
+		struct text *t = begin(x, "    ");
+
+		add(t, "#%" PRIu64 " ", e->number);
+		if (e->at_ms <= x->s->cluster.now_ms) {
+			add_duration(t, x->s->cluster.now_ms - e->at_ms);
+			add(t, " ago: ");
+		}
+		t->at += event_format(x->s, e, t->out + t->at, t->size - t->at);
+		end(x);
+	}
+}
+
+void explain_role(struct state *s, uint32_t role, const struct explain_sink *sink)
+{
+	struct explained x = { .s = s, .id = role, .role = &s->roles[role], .sink = sink };
+
+	explain_state(&x);
+	explain_flags(&x);
+	explain_waiting(&x);
+	explain_rules(&x);
+	explain_nodes(&x);
+	explain_events(&x);
+}
