@@ -3,7 +3,9 @@
 
 libcluster_daemon_a_SOURCES = \
 	clusterd/control_wire.h \
+	clusterd/log.c \
 	clusterd/log.h \
+	clusterd/options.c \
 	clusterd/options.def \
 	clusterd/options.h \
 	$(NULL)
@@ -19,6 +21,9 @@ clusterd_clusterd_LDADD = \
 	$(DEPENDENCY_LIBS) \
 	$(NULL)
 
+dist_man_MANS += \
+	clusterd/clusterd.conf.5 \
+	$(NULL)
 nodist_systemdsystemunit_DATA += \
 	clusterd/clusterd.service \
 	$(NULL)

@@ -40,8 +40,10 @@ struct log_config {
 int log_open(const char *program, const struct log_config *config, char *text, size_t text_size);
 void log_close(void);
 int log_level_set(int level);
-/* Closes and opens the file again (after rotation). */
+/* Opens the file anew (after rotation); the old one stays when that fails. */
 int log_reopen(void);
+/* Lines that a full disk or a hanging journal did not take; logging never waits for them. */
+uint64_t log_lost(void);
 
 /* Writes the flight recorder to `path`, or NULL: <state_dir>/recorder-<time>. `ret_path` (PATH_MAX bytes) may be NULL. */
 int log_recorder_dump(const char *path, char *ret_path, size_t size);

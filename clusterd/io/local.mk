@@ -24,5 +24,6 @@ libcluster_io_a_SOURCES = \
 	clusterd/io/store.h \
 	clusterd/io/store_db.c \
 	clusterd/io/store_db.h \
+	clusterd/io/watchdog.c \
 	clusterd/io/watchdog.h \
 	$(NULL)

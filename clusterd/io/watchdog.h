@@ -26,16 +26,20 @@ uint64_t watchdog_now_ms(void);
 
 /*
  * Opens; arms only with the first watchdog_deadline(). -EINVAL, -ENODEV, -EBUSY … with `text`. A device that cannot hold
- * `timeout_ms` exactly (whole seconds) is refused: the fencing time table rests on it.
+ * `timeout_ms` exactly (whole seconds) is refused, here or by watchdog_deadline (-ERANGE): the fencing time table rests
+ * on it.
  */
 int watchdog_open(struct watchdog **ret_watchdog, qb_loop_t *loop, enum watchdog_driver driver, const char *path,
 		  uint32_t timeout_ms, char *text, size_t text_size);
-/* Pet until `deadline_ms`; 0 = stop petting now: the machine resets within timeout_ms. Arms when not yet armed. */
+/*
+ * Pet until `deadline_ms` (UINT64_MAX: no limit); 0 = stop petting now: an armed machine resets within timeout_ms. Arms
+ * when not yet armed; negative errno when it cannot: the node must not run roles then.
+ */
 int watchdog_deadline(struct watchdog *w, uint64_t deadline_ms);
 bool watchdog_armed(const struct watchdog *w);
 /* Errors of petting since the last call, 0 if none: the caller logs it, the machine will reset. */
 int watchdog_error(struct watchdog *w);
-/* Disarms (magic close); orderly stop only, when no role runs here. Stays open: watchdog_deadline() arms again. */
+/* Disarms (magic close); orderly stop only, when no role runs here. watchdog_deadline() arms again. */
 int watchdog_release(struct watchdog *w);
 /* Closes without disarming. */
 void watchdog_free(struct watchdog *w);

@@ -6,7 +6,10 @@ unit_tests += \
 	tests/unit/test_bytes \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
+	tests/unit/test_log \
+	tests/unit/test_options \
 	tests/unit/test_store \
+	tests/unit/test_watchdog \
 	$(NULL)
 test_tools += \
 	tests/unit/ringtool \
