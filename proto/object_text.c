@@ -30,9 +30,18 @@ __attribute__((format(printf, 3, 4))) static int refuse(const struct parse *p, i
 	return rc;
 }
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static bool is_name_char(char c) { return is_letter(c) || is_digit(c) || c == '.' || c == '_' || c == '-'; }
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+static bool is_name_char(char c)
+{
+	return is_letter(c) || is_digit(c) || c == '.' || c == '_' || c == '-';
+}
 
 int name_check(const char *name)
 {
@@ -137,7 +146,8 @@ static int bool_parse(const struct parse *p)
 static const struct {
 	const char *text;
 	uint64_t ms;
-} duration_units[] = { /* largest first, for printing */
+} duration_units[] = {
+	/* largest first, for printing */
 	{ "d", MS_PER_DAY }, { "h", MS_PER_HOUR }, { "min", MS_PER_MINUTE }, { "s", MS_PER_SECOND }, { "ms", 1 },
 };
 
@@ -166,7 +176,8 @@ static int duration_parse(const struct parse *p)
 	if (!rc && !value && !*s)
 		unit = 1; /* a bare zero needs no unit */
 	if (rc == -EINVAL || !unit)
-		return refuse(p, -EINVAL, "'%.60s' is not a duration: write a number and ms, s, min, h or d, as 30s", p->text);
+		return refuse(p, -EINVAL, "'%.60s' is not a duration: write a number and ms, s, min, h or d, as 30s",
+			      p->text);
 	if (rc < 0 || __builtin_mul_overflow(value, unit, &value) || value < f->min || value > f->max) {
 		duration_print(f->min, least, sizeof(least));
 		duration_print(f->max, most, sizeof(most));
@@ -216,14 +227,14 @@ static int time_print(uint64_t ms, char *out, size_t size)
 		return snprintf(out, size, "never");
 	return snprintf(out, size, "%04llu-%02llu-%02lluT%02llu:%02llu:%02llu.%03lluZ", (unsigned long long)year,
 			(unsigned long long)month, (unsigned long long)day, (unsigned long long)(rest / MS_PER_HOUR),
-			(unsigned long long)(rest / MS_PER_MINUTE % 60), (unsigned long long)(rest / MS_PER_SECOND % 60),
-			(unsigned long long)(rest % MS_PER_SECOND));
+			(unsigned long long)(rest / MS_PER_MINUTE % 60),
+			(unsigned long long)(rest / MS_PER_SECOND % 60), (unsigned long long)(rest % MS_PER_SECOND));
 }
 
 static int time_of_text(const char *text, size_t len, uint64_t *ret)
 {
 	static const char shape[] = "-00-00T00:00:00.000Z"; /* after the year */
-	int64_t part[7] = { 0 }; /* year month day hour minute second ms */
+	int64_t part[7] = { 0 };			    /* year month day hour minute second ms */
 	size_t k = 0, i = 0;
 	char again[96];
 
@@ -257,7 +268,8 @@ static int time_parse(const struct parse *p)
 	uint64_t value;
 
 	if (time_of_text(p->text, strlen(p->text), &value) < 0)
-		return refuse(p, -EINVAL, "'%.60s' is not a time: write it in UTC as 2026-01-31T12:00:00.000Z, or never", p->text);
+		return refuse(p, -EINVAL,
+			      "'%.60s' is not a time: write it in UTC as 2026-01-31T12:00:00.000Z, or never", p->text);
 	number_store(p, value);
 	return 0;
 }
@@ -287,7 +299,8 @@ static int name_parse(const struct parse *p)
 	for (size_t i = 0; i < n; i++)
 		if (!(is_name_char(p->text[i]) || (i && p->text[i] == ':')) ||
 		    (!i && !(is_letter(p->text[0]) || is_digit(p->text[0]))))
-			return refuse(p, -EINVAL, "'%.63s' is not a name: use letters, digits, '.', '_' and '-', "
+			return refuse(p, -EINVAL,
+				      "'%.63s' is not a name: use letters, digits, '.', '_' and '-', "
 				      "beginning with a letter or digit",
 				      text_is_clean(p->text) ? p->text : "?");
 	memset(p->at, 0, p->field->size);
@@ -304,7 +317,10 @@ static size_t line_len(const char *line)
 	return end ? (size_t)(end - line) : strlen(line);
 }
 
-static size_t param_name_len(const char *line) { return strcspn(line, "=\n"); }
+static size_t param_name_len(const char *line)
+{
+	return strcspn(line, "=\n");
+}
 
 static int param_compare(const char *a, const char *b)
 {
@@ -351,13 +367,15 @@ static int param_check(const struct parse *p, const char *line, size_t len, bool
 	if (name_len > len)
 		name_len = len;
 	if (with_value != (name_len < len))
-		return refuse(p, -EINVAL, with_value ? "'%.100s' is not of the form name=value" : "'%.100s': give the name only",
+		return refuse(p, -EINVAL,
+			      with_value ? "'%.100s' is not of the form name=value" : "'%.100s': give the name only",
 			      copy);
 	if (!name_len)
 		return refuse(p, -EINVAL, "'%.100s' has no name before the '='", copy);
 	for (size_t i = 0; i < name_len; i++)
 		if (!is_name_char(copy[i]))
-			return refuse(p, -EINVAL, "'%.*s' is not the name of a parameter: use letters, digits, '.', '_' and '-'",
+			return refuse(p, -EINVAL,
+				      "'%.*s' is not the name of a parameter: use letters, digits, '.', '_' and '-'",
 				      name_len < 100 ? (int)name_len : 100, copy);
 	return 0;
 }
@@ -482,7 +500,8 @@ static int name_resolve(const struct parse *p, const char *name, size_t len, uin
 		*ret = name_check(copy) < 0 ? 0 : p->names->id_of(p->names->user, kind, copy);
 		if (*ret)
 			return 0;
-		return refuse(p, -ENOENT, "there is no %s '%s'", object_type(kind)->name, text_is_clean(copy) ? copy : "?");
+		return refuse(p, -ENOENT, "there is no %s '%s'", object_type(kind)->name,
+			      text_is_clean(copy) ? copy : "?");
 	}
 	return refuse(p, -ENOENT, "a name of %zu characters: there is no such %s", len, object_type(kind)->name);
 }
@@ -615,8 +634,9 @@ static int ids_parse(const struct parse *p)
 
 		if (p->how == EDIT_REMOVE) {
 			if (pos == list.n)
-				return refuse(p, -EINVAL, "'%s' is not in it",
-					      p->names->name_of(p->names->user, kind_named(p->field->type), given.id[i]));
+				return refuse(
+					p, -EINVAL, "'%s' is not in it",
+					p->names->name_of(p->names->user, kind_named(p->field->type), given.id[i]));
 			list.n--;
 			memmove(&list.id[pos], &list.id[pos + 1], (list.n - pos) * sizeof(list.id[0]));
 		} else if (pos == list.n) {
@@ -740,8 +760,12 @@ static int times_parse(const struct parse *p)
 int field_parse(const struct object_type *type, const struct field *field, void *object, enum edit_how how,
 		const char *text, const struct name_resolver *names, char *error)
 {
-	struct parse p = { .field = field, .at = (uint8_t *)object + field->offset, .how = how,
-			   .text = text, .names = names, .error = error };
+	struct parse p = { .field = field,
+			   .at = (uint8_t *)object + field->offset,
+			   .how = how,
+			   .text = text,
+			   .names = names,
+			   .error = error };
 
 	(void)type; /* a field knows enough; the type is in the contract for those to come */
 	error[0] = '\0';
@@ -884,7 +908,8 @@ static void params_print(struct text *t, const char *params)
 		t->out[--t->len] = '\0';
 }
 
-int field_print(const struct field *field, const void *object, const struct name_resolver *names, char *out, size_t size)
+int field_print(const struct field *field, const void *object, const struct name_resolver *names, char *out,
+		size_t size)
 {
 	const void *at = (const uint8_t *)object + field->offset;
 	struct text t = { .out = out, .size = size };

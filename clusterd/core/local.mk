@@ -2,7 +2,12 @@
 # The replicated state and every decision. No I/O, no clock, no allocation after init.
 
 libcluster_core_a_SOURCES = \
+	clusterd/core/change.c \
 	clusterd/core/change.h \
+	clusterd/core/change_check.c \
+	clusterd/core/change_node.c \
+	clusterd/core/change_op.h \
+	clusterd/core/change_role.c \
 	clusterd/core/core.h \
 	clusterd/core/explain.c \
 	clusterd/core/explain.h \

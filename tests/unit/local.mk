@@ -4,6 +4,7 @@
 unit_tests += \
 	tests/unit/test_agents \
 	tests/unit/test_bytes \
+	tests/unit/test_change \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
 	tests/unit/test_log \

@@ -22,7 +22,8 @@ static void test_tables(void)
 			CHECK((f->type == FIELD_ENUM) == (f->values != NULL));
 			CHECK(f->flags == FIELD_FLAG_K || f->flags == FIELD_FLAG_C || f->flags == FIELD_FLAG_S);
 			CHECK(f->def <= f->max || f->max == 0);
-			CHECK(f->def >= f->min || f->type == FIELD_ROLEREF); /* a resource names its role when it is made */
+			CHECK(f->def >= f->min ||
+			      f->type == FIELD_ROLEREF); /* a resource names its role when it is made */
 			CHECK(!strstr(f->name, "_ms"));
 			longest += 4 + f->size + DEPS_CLAUSE_MAX;
 		}
@@ -99,28 +100,30 @@ static int decode_fields(uint8_t kind, uint32_t id, const uint8_t *fields, size_
 	return decode(bytes, writer_len(&w), &got);
 }
 
-#define DECODE(kind, ...) decode_fields((kind), 1, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+#define DECODE(kind, ...) \
+	decode_fields((kind), 1, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static void test_refused(void)
 {
 	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 1, 0, 'a'), 0);
-	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 1, 0, 'a', 1, 0, 1, 0, 'a'), -EBADMSG);          /* twice */
-	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 1, 2, 0, 1, 0, 1), -EBADMSG);              /* descending */
-	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 2), -EBADMSG);                             /* out of range */
-	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 0), -EBADMSG);                             /* a zero is left out */
-	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 2, 0, 1, 0), -EBADMSG);                          /* wrong length */
-	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 0, 0), -EBADMSG);                                /* empty is left out */
-	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 2, 0, 'a', 0), -EBADMSG);                        /* NUL inside */
+	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 1, 0, 'a', 1, 0, 1, 0, 'a'), -EBADMSG); /* twice */
+	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 1, 2, 0, 1, 0, 1), -EBADMSG);	 /* descending */
+	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 2), -EBADMSG);			 /* out of range */
+	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 1, 0, 0), -EBADMSG);			 /* a zero is left out */
+	CHECK_EQ(DECODE(KIND_RULE, 3, 0, 2, 0, 1, 0), -EBADMSG);		 /* wrong length */
+	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 0, 0), -EBADMSG);			 /* empty is left out */
+	CHECK_EQ(DECODE(KIND_RULE, 1, 0, 2, 0, 'a', 0), -EBADMSG);		 /* NUL inside */
 	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 4, 0, 1, 0, 2, 0), 0);
-	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 4, 0, 2, 0, 1, 0), -EBADMSG);                    /* not rising */
-	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 2, 0, 1, 0x20), -EBADMSG);                       /* role 8193 */
-	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 3, 0, 1, 0, 2), -EBADMSG);                       /* half an id */
+	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 4, 0, 2, 0, 1, 0), -EBADMSG); /* not rising */
+	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 2, 0, 1, 0x20), -EBADMSG);    /* role 8193 */
+	CHECK_EQ(DECODE(KIND_RULE, 5, 0, 3, 0, 1, 0, 2), -EBADMSG);    /* half an id */
 	CHECK_EQ(DECODE(KIND_ROLE, 6, 0, 4, 0, 0xe8, 3, 0, 0), 0);
-	CHECK_EQ(DECODE(KIND_ROLE, 1, 0, 1, 0, 'a'), -EBADMSG);                           /* no period: zero is not allowed */
-	CHECK_EQ(DECODE(KIND_ROLE, 3, 0, 2, 0, 5, 4, 6, 0, 4, 0, 0xe8, 3, 0, 0), 0);      /* order is preference */
+	CHECK_EQ(DECODE(KIND_ROLE, 1, 0, 1, 0, 'a'), -EBADMSG); /* no period: zero is not allowed */
+	CHECK_EQ(DECODE(KIND_ROLE, 3, 0, 2, 0, 5, 4, 6, 0, 4, 0, 0xe8, 3, 0, 0), 0); /* order is preference */
 	CHECK_EQ(DECODE(KIND_ROLE, 3, 0, 2, 0, 5, 5, 6, 0, 4, 0, 0xe8, 3, 0, 0), -EBADMSG);
 	CHECK_EQ(DECODE(KIND_ROLE, 3, 0, 1, 0, 64, 6, 0, 4, 0, 0xe8, 3, 0, 0), -EBADMSG); /* node 64 */
-	CHECK_EQ(DECODE(KIND_ROLE, 4, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 4, 0, 0xe8, 3, 0, 0), -EBADMSG); /* node 0 */
+	CHECK_EQ(DECODE(KIND_ROLE, 4, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 4, 0, 0xe8, 3, 0, 0),
+		 -EBADMSG); /* node 0 */
 	CHECK_EQ(DECODE(9, 1, 0, 1, 0, 'a'), -EBADMSG);
 	CHECK_EQ(decode_fields(KIND_SET, 0, (const uint8_t *)"", 0), -EBADMSG);
 	CHECK_EQ(decode_fields(KIND_SET, SET_MAX + 1, (const uint8_t *)"", 0), -EBADMSG);

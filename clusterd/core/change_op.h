@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One operation on its way: what its verbs and checks share. Used by change*.c alone. */
+#ifndef CORE_CHANGE_OP_H
+#define CORE_CHANGE_OP_H
+
+#include "clusterd/core/change.h"
+#include "clusterd/core/reason.h"
+
+struct change {
+	struct state *s;
+	nodeset_t members; /* of the active view */
+	const struct change_op *op;
+	uint32_t id; /* the object named; 0 while it is created or for an unknown one */
+	struct change_outcome *out;
+	nodeset_t fenced; /* nodes whose fence is confirmed when all operations are accepted */
+};
+
+/*
+ * Refuses the operation: sets refusal and detail ("role 'web' " and the text) and returns false, for `return
+ * change_refuse(…)`. The text says why and what to do.
+ */
+__attribute__((format(printf, 3, 4))) bool change_refuse(struct change *c, enum refusal refusal, const char *format,
+							 ...);
+
+/* Verbs on roles and resources, and on nodes. False: refused. */
+bool change_role_start(struct change *c);
+bool change_role_stop(struct change *c);
+bool change_role_move(struct change *c);
+bool change_cleanup(struct change *c);
+bool change_restart(struct change *c);
+bool change_node_pause(struct change *c);
+bool change_node_resume(struct change *c);
+bool change_node_drain(struct change *c);
+bool change_node_stop(struct change *c);
+bool change_node_evict(struct change *c);
+bool change_node_fenced(struct change *c);
+bool change_upgrade(struct change *c);
+
+/* Checks an object against its companions, as it stands after its fields were set. False: refused. */
+bool change_check_object(struct change *c);
+/* The object may go. False: refused, naming who needs it. */
+bool change_check_delete(struct change *c);
+
+#endif
