@@ -31,6 +31,62 @@ struct meta_entry {
 	unsigned int refs;
 };
 
+/* ---- values ---- */
+
+struct span {
+	const char *p;
+	size_t len;
+};
+
+static bool is_integer(struct span v)
+{
+	size_t i = v.len && (v.p[0] == '-' || v.p[0] == '+');
+
+	if (i == v.len)
+		return false;
+	for (; i < v.len; i++)
+		if (!isdigit((unsigned char)v.p[i]))
+			return false;
+	return true;
+}
+
+static bool is_boolean(struct span v)
+{
+	static const char *const words[] = { "yes", "true", "1", "on", "ja", "y", "no", "false", "0", "off", "nein", "n" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strlen(words[i]) == v.len && !strncasecmp(words[i], v.p, v.len))
+			return true;
+	return false;
+}
+
+static bool is_choice(struct span v, const char *choices)
+{
+	while (*choices) {
+		size_t len = strcspn(choices, "\n");
+
+		if (len == v.len && !memcmp(choices, v.p, len))
+			return true;
+		choices += len + (choices[len] == '\n');
+	}
+	return false;
+}
+
+static bool type_accepts(const struct agent_meta_param *param, struct span v)
+{
+	switch (param->type) {
+	case AGENT_PARAM_INTEGER:
+		return is_integer(v);
+	case AGENT_PARAM_BOOLEAN:
+		return is_boolean(v);
+	case AGENT_PARAM_SELECT:
+		return !*param->choices || is_choice(v, param->choices);
+	case AGENT_PARAM_STRING:
+		break;
+	}
+	return true;
+}
+
 /* ---- parsing ---- */
 
 struct parse {
@@ -184,6 +240,10 @@ static int param_parse(struct agent_meta *meta, xmlNodePtr node, char *error)
 	param->unique = attribute_true(node, "unique");
 	if (!param->name || !param->shortdesc || !param->value_default || !param->choices)
 		return -ENOMEM;
+	/* Several agents of the field declare a type that their own default contradicts: then the default is right. */
+	if (*param->value_default &&
+	    !type_accepts(param, (struct span){ param->value_default, strlen(param->value_default) }))
+		param->type = AGENT_PARAM_STRING;
 	if (*param->name)
 		return 0;
 	snprintf(error, AGENT_REPORT_SIZE, "%s: its meta-data has a parameter without a name (line %ld)", meta->agent,
@@ -348,11 +408,6 @@ const struct agent_meta_action *agent_meta_action(const struct agent_meta *meta,
 
 /* ---- the check ---- */
 
-struct span {
-	const char *p;
-	size_t len;
-};
-
 static bool span_is(struct span s, const char *text)
 {
 	return strlen(text) == s.len && !memcmp(text, s.p, s.len);
@@ -434,71 +489,33 @@ static void unknown_param(const struct agent_meta *meta, struct span name, char 
 			      i + 1 == LISTED_NAMES_MAX && meta->param_count > LISTED_NAMES_MAX ? " ..." : "");
 }
 
-static bool is_integer(struct span v)
-{
-	size_t i = v.len && (v.p[0] == '-' || v.p[0] == '+');
-
-	if (i == v.len)
-		return false;
-	for (; i < v.len; i++)
-		if (!isdigit((unsigned char)v.p[i]))
-			return false;
-	return true;
-}
-
-static bool is_boolean(struct span v)
-{
-	static const char *const words[] = { "yes", "true", "1", "on", "ja", "y", "no", "false", "0", "off", "nein", "n" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strlen(words[i]) == v.len && !strncasecmp(words[i], v.p, v.len))
-			return true;
-	return false;
-}
-
-static bool is_choice(struct span v, const char *choices)
-{
-	while (*choices) {
-		size_t len = strcspn(choices, "\n");
-
-		if (len == v.len && !memcmp(choices, v.p, len))
-			return true;
-		choices += len + (choices[len] == '\n');
-	}
-	return false;
-}
-
 static int value_check(const struct agent_meta *meta, const struct agent_meta_param *param, struct span v, char *error)
 {
-	char choices[AGENT_TEXT_SIZE];
+	char wanted[AGENT_TEXT_SIZE];
 
 	if (!v.len && param->required) {
 		snprintf(error, AGENT_REPORT_SIZE, "%s: parameter \"%s\" is required and must not be empty%s%s", meta->agent,
 			 param->name, *param->shortdesc ? ": " : "", param->shortdesc);
 		return -EINVAL;
 	}
-	if (!v.len || param->type == AGENT_PARAM_STRING)
+	if (!v.len || type_accepts(param, v))
 		return 0;
-	if (param->type == AGENT_PARAM_INTEGER && !is_integer(v)) {
-		snprintf(error, AGENT_REPORT_SIZE, "%s: parameter \"%s\" takes a whole number, not \"%.*s\"", meta->agent,
-			 param->name, (int)v.len, v.p);
-		return -EINVAL;
-	}
-	if (param->type == AGENT_PARAM_BOOLEAN && !is_boolean(v)) {
-		snprintf(error, AGENT_REPORT_SIZE, "%s: parameter \"%s\" takes true or false, not \"%.*s\"", meta->agent,
-			 param->name, (int)v.len, v.p);
-		return -EINVAL;
-	}
-	if (param->type == AGENT_PARAM_SELECT && *param->choices && !is_choice(v, param->choices)) {
-		snprintf(choices, sizeof(choices), "%s", param->choices);
-		for (char *p = choices; *p; p++)
+	switch (param->type) {
+	case AGENT_PARAM_INTEGER:
+		snprintf(wanted, sizeof(wanted), "a whole number,");
+		break;
+	case AGENT_PARAM_BOOLEAN:
+		snprintf(wanted, sizeof(wanted), "true or false,");
+		break;
+	default:
+		snprintf(wanted, sizeof(wanted), "one of: %s-", param->choices);
+		for (char *p = wanted; *p; p++)
 			if (*p == '\n')
 				*p = ' ';
-		snprintf(error, AGENT_REPORT_SIZE, "%s: parameter \"%s\" takes one of: %s- not \"%.*s\"", meta->agent, param->name,
-			 choices, (int)v.len, v.p);
-		return -EINVAL;
 	}
-	return 0;
+	snprintf(error, AGENT_REPORT_SIZE, "%s: parameter \"%s\" takes %s not \"%.*s\"", meta->agent, param->name, wanted,
+		 (int)v.len, v.p);
+	return -EINVAL;
 }
 
 int agent_meta_check(const struct agent_meta *meta, const char *params, char *error)

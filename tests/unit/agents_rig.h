@@ -110,6 +110,10 @@ static inline void rig_source_path(char *out, size_t size, const char *path)
 	REQUIRE(real != NULL);
 	snprintf(out, size, "%s/%s", real, path);
 	free(real);
+	if (access(out, F_OK) < 0) {
+		fprintf(stderr, "%s is not there: set top_srcdir to the source tree\n", out);
+		exit(1);
+	}
 }
 
 static inline void rig_open_agents(struct rig *rig, struct agents_options options)
@@ -128,18 +132,24 @@ static inline void rig_open_agents(struct rig *rig, struct agents_options option
 	REQUIRE(rig->a != NULL);
 }
 
-static inline void rig_init(struct rig *rig, struct agents_options options)
+/* With a directory that another rig made, or a new one. */
+static inline void rig_init_at(struct rig *rig, const char *dir, struct agents_options options)
 {
 	memset(rig, 0, sizeof(*rig));
 	rig->results = calloc(RIG_RESULTS, sizeof(*rig->results));
 	REQUIRE(rig->results != NULL);
-	snprintf(rig->dir, sizeof(rig->dir), "/tmp/clusterd-test.XXXXXX");
-	REQUIRE(mkdtemp(rig->dir) != NULL);
+	snprintf(rig->dir, sizeof(rig->dir), "%s", dir ? dir : "/tmp/clusterd-test.XXXXXX");
+	REQUIRE(dir || mkdtemp(rig->dir) != NULL);
 	snprintf(rig->state_dir, sizeof(rig->state_dir), "%s/state", rig->dir);
 	rig_source_path(rig->agents_dir, sizeof(rig->agents_dir), "tests/fault/agents");
 	rig->loop = qb_loop_create();
 	REQUIRE(rig->loop != NULL);
 	rig_open_agents(rig, options);
+}
+
+static inline void rig_init(struct rig *rig, struct agents_options options)
+{
+	rig_init_at(rig, NULL, options);
 }
 
 static inline int rig_unlink(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -157,7 +167,8 @@ static inline void rig_done(struct rig *rig)
 	agents_free(rig->a);
 	qb_loop_destroy(rig->loop);
 	free(rig->results);
-	nftw(rig->dir, rig_unlink, 16, FTW_DEPTH | FTW_PHYS);
+	if (nftw(rig->dir, rig_unlink, 16, FTW_DEPTH | FTW_PHYS) < 0)
+		fprintf(stderr, "%s was not removed\n", rig->dir);
 	/* No child is left, neither alive nor as a zombie. */
 	CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD);
 }
@@ -299,7 +310,7 @@ static inline bool rig_pid_alive(pid_t pid)
 	return text[0] && strrchr(text, ')')[2] != 'Z';
 }
 
-/* Processes a "fault" agent noted that live; those of the first `max` lines. */
+/* Processes a "fault" agent noted that live. */
 static inline unsigned int rig_pids_alive(const char *path, unsigned int *noted)
 {
 	char text[4096], *p = text;
@@ -316,6 +327,14 @@ static inline unsigned int rig_pids_alive(const char *path, unsigned int *noted)
 		alive += rig_pid_alive(pid);
 	}
 	return alive;
+}
+
+static inline bool rig_pids_dead(struct rig *rig, void *data)
+{
+	unsigned int noted;
+
+	(void)rig;
+	return rig_pids_alive(data, &noted) == 0;
 }
 
 static inline void rig_pids_kill(const char *path)

@@ -3,12 +3,18 @@
 
 unit_tests += \
 	tests/unit/test_agents \
+	tests/unit/test_agents_bad \
+	tests/unit/test_agents_meta \
+	tests/unit/test_agents_monitor \
+	tests/unit/test_agents_real \
+	tests/unit/test_agents_record \
 	tests/unit/test_bytes \
 	tests/unit/test_change \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
 	tests/unit/test_log \
 	tests/unit/test_options \
+	tests/unit/test_process \
 	tests/unit/test_store \
 	tests/unit/test_watchdog \
 	$(NULL)
