@@ -45,17 +45,23 @@ struct core_config {
 	uint32_t self;        /* node id */
 	uint64_t incarnation; /* greater than any before on this node: wall clock in ms at start */
 	uint64_t boot_id;     /* XXH3 of /proc/sys/kernel/random/boot_id */
-	uint64_t seed;        /* identity of a cluster this node may create */
+	/*
+	 * Monotonic time at which the run of clusterd before this one, in the same boot, last knew that it had quorum; 0:
+	 * none. T_stop of what still runs here counts from then.
+	 */
+	uint64_t confirmed_mono_ms;
 	nodeset_t configured; /* corosync's node list */
 	char node_name[NAME_SIZE], cluster_name[NAME_SIZE], site[NAME_SIZE], fault_domain[NAME_SIZE];
 	uint32_t cpu, memory_mb, watchdog_ms, level_max;
 	bool prevent_quorum;
 };
 
+#define CORE_TICK_MS 250
+
 enum core_event_kind {
 	EVENT_CONFCHG,      /* a view was installed; .confchg */
 	EVENT_ORDERED,      /* a frame was delivered; .ordered */
-	EVENT_TICK,         /* time passed; the shell ticks at DEADLINE, and every 250 ms */
+	EVENT_TICK,         /* time passed; the shell ticks every CORE_TICK_MS */
 	EVENT_AGENT_RESULT, /* an operation or a recurring monitor ended; .agent */
 	EVENT_PERSISTED,    /* the commit of this cookie is on disk; .persisted */
 	EVENT_REQUEST,      /* operations an administrator asks for; .request */
@@ -133,11 +139,10 @@ enum core_action_kind {
 	ACTION_VOTE,           /* .quorate: what the quorum device says */
 	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
-	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later */
+	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .confirmed for the next run of clusterd */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
 	ACTION_RESTART,        /* .text: clusterd leaves the group and starts anew; its roles go on */
 	ACTION_LEFT,           /* orderly end done: clusterd may exit */
-	ACTION_DEADLINE,       /* .deadline_mono_ms: tick me then */
 	ACTION_TRACE,          /* .trace: a line for the log */
 };
 
@@ -163,9 +168,10 @@ struct core_action {
 		struct {
 			uint64_t op;
 			enum agent_action action;
-			uint32_t level, timeout_ms;
-			const struct resource *resource; /* valid during the call */
-			const struct role *role;
+			uint32_t timeout_ms;
+			uint32_t resource_id;
+			const struct resource *resource; /* valid during the call; NULL: the state knows it no more, the */
+			const struct role *role;         /* local record tells how to stop it */
 		} agent;
 		struct {
 			uint32_t node;
@@ -175,6 +181,7 @@ struct core_action {
 		struct {
 			bool armed;             /* false: release it (disarmed, left) */
 			uint64_t until_mono_ms; /* UINT64_MAX: no limit */
+			uint64_t confirmed_mono_ms;
 		} watchdog;
 		struct {
 			int priority; /* syslog's */
@@ -189,7 +196,6 @@ struct core_action {
 			uint64_t have_epoch, take_epoch;
 		} witness;
 		bool quorate;
-		uint64_t deadline_mono_ms;
 		const char *text;
 	};
 };
@@ -225,7 +231,7 @@ struct core_status {
 	uint32_t stop_left_ms;
 	const char *text; /* one line: what is waited for */
 };
-void core_status(const struct core *core, uint64_t mono_ms, struct core_status *ret);
+void core_status(struct core *core, uint64_t mono_ms, struct core_status *ret);
 /* The spare half of the memory, unused outside PHASE_LOADING: the shell may give its pages back. */
 void core_spare(const struct core *core, void **ret_memory, size_t *ret_size);
 

@@ -8,11 +8,17 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/change_node.c \
 	clusterd/core/change_op.h \
 	clusterd/core/change_role.c \
+	clusterd/core/core.c \
 	clusterd/core/core.h \
+	clusterd/core/core_private.h \
+	clusterd/core/core_status.c \
+	clusterd/core/duty.c \
 	clusterd/core/explain.c \
 	clusterd/core/explain.h \
 	clusterd/core/foresee.c \
 	clusterd/core/foresee.h \
+	clusterd/core/ledger.c \
+	clusterd/core/local.c \
 	clusterd/core/node.c \
 	clusterd/core/node.h \
 	clusterd/core/place.c \
@@ -20,6 +26,7 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/reason.c \
 	clusterd/core/reason.h \
 	clusterd/core/reasons.def \
+	clusterd/core/requests.c \
 	clusterd/core/resource.c \
 	clusterd/core/resource.h \
 	clusterd/core/role.c \
@@ -30,6 +37,8 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/state.h \
 	clusterd/core/state_index.c \
 	clusterd/core/state_index.h \
+	clusterd/core/view.c \
+	clusterd/core/view_open.c \
 	clusterd/core/votes.c \
 	clusterd/core/votes.h \
 	$(NULL)

@@ -167,8 +167,6 @@ static void settle_resources(struct engine *e, struct state *s, uint32_t node)
 	}
 }
 
-static bool item_valid(uint32_t state) { return state == RES_STARTED || state == RES_FAILED || state == RES_STOPPED; }
-
 int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct msg_inventory *m)
 {
 	struct reader r = reader_of(m->resources.data, m->resources.len);
@@ -176,13 +174,12 @@ int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct 
 	if (!state_node(s, id) || s->nodes[id].state != NODE_JOINING || s->nodes[id].incarnation != m->incarnation)
 		return -ESTALE;
 	while (reader_left(&r)) {
-		uint32_t res = get_u32(&r), state = get_u8(&r);
+		uint32_t item = get_u16(&r), res = item & INVENTORY_ID;
 
-		if (r.bad || !item_valid(state))
+		if (r.bad)
 			return -EBADMSG;
-		if (!state_resource(s, res) || s->roles[s->resources[res].role].owner != id)
-			continue;
-		resource_set_state(s, res, state);
+		if (state_resource(s, res) && s->roles[s->resources[res].role].owner == id)
+			resource_set_state(s, res, item & INVENTORY_FAILED ? RES_FAILED : RES_STARTED);
 	}
 	settle_resources(e, s, id);
 	set_state(s, id, NODE_ONLINE, REASON_NODE_ONLINE);

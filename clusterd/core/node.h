@@ -13,6 +13,10 @@
 
 #include "clusterd/core/role.h"
 
+/* An item of MSG_INVENTORY: resource id, and whether it must be stopped. */
+#define INVENTORY_FAILED 0x8000u
+#define INVENTORY_ID 0x7fffu
+
 /* A member of a view that becomes active; `m` is its HELLO. Creates the node's object at its first time. */
 void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m);
 /* A node that was a member is not any more, without a word; `silent`: the others excluded it. */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The node's own view of things, for people and monitoring. */
+#include <stdio.h>
+
+#include "clusterd/core/core_private.h"
+
+static nodeset_t waiting_for(const struct core *c)
+{
+	switch (c->phase) {
+	case PHASE_SYNC: return core_participants(c) & ~c->view.hello_in;
+	case PHASE_LOADING: return core_participants(c) & ~c->view.synced_in;
+	case PHASE_ACTIVE: return nodes_in(c->state, NODE_JOINING);
+	default: return 0;
+	}
+}
+
+/* Members whose disk lags behind the majority's, or that have been quiet for longer than they should. */
+static nodeset_t slow_members(const struct core *c, uint64_t mono_ms)
+{
+	nodeset_t set = 0;
+
+	if (!core_active(c))
+		return 0;
+	for (uint32_t id = 1; id <= NODE_MAX; id++)
+		if (nodeset_has(core_participants(c), id) && c->heard_ms[id] && mono_ms > c->heard_ms[id] &&
+		    mono_ms - c->heard_ms[id] > 2 * (uint64_t)core_cluster(c)->alive_ms + 1000)
+			set |= NODE_BIT(id);
+	return set;
+}
+
+static void list_names(const struct core *c, nodeset_t set, char *out, size_t size)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (; set && at < size; set &= set - 1)
+		at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", core_node_name(c, nodeset_first(set)));
+}
+
+static void describe(struct core *c, const struct core_status *s)
+{
+	char names[TEXT_SIZE - 80];
+
+	list_names(c, s->waiting_for ? s->waiting_for : s->slow, names, sizeof(names));
+	c->text[0] = '\0';
+	if (c->phase == PHASE_ALONE)
+		snprintf(c->text, sizeof(c->text), "corosync is not reachable; this node is in no view");
+	else if (c->phase == PHASE_NO_QUORUM)
+		snprintf(c->text, sizeof(c->text), "no quorum: the votes present are not a majority");
+	else if (c->phase == PHASE_SYNC)
+		snprintf(c->text, sizeof(c->text), "agreeing on a view; waiting for %s", names);
+	else if (c->phase == PHASE_LOADING)
+		snprintf(c->text, sizeof(c->text), "synchronising the state; waiting for %s", names);
+	else if (s->waiting_for)
+		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s", names);
+	else if (s->slow)
+		snprintf(c->text, sizeof(c->text), "waiting for a sign of life of %s", names);
+}
+
+void core_status(struct core *c, uint64_t mono_ms, struct core_status *ret)
+{
+	*ret = (struct core_status){
+		.phase = c->phase,
+		.quorate = core_active(c),
+		.witness_held = c->view.witness_held,
+		.view = c->view.number,
+		.members = c->view.members,
+		.waiting_for = waiting_for(c),
+		.slow = slow_members(c, mono_ms),
+		.tag = c->state->tag,
+		.durable = { c->state->tag.epoch, c->ledger.committed },
+		.digest = c->state->digest,
+		.promised = c->promised,
+		.pending = requests_count(c),
+		.stop_left_ms = local_stop_left_ms(c),
+	};
+	describe(c, ret);
+	ret->text = c->text;
+}
