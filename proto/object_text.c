@@ -85,20 +85,20 @@ static bool text_is_clean(const char *text)
 
 /* ---- numbers ---- */
 
-/* Digits up to the first other character; -EINVAL when there is none, -ERANGE when it does not fit. */
+/* Digits up to the first other character; -EINVAL when there is none, -ERANGE when they do not fit. */
 static int digits_parse(const char **text, uint64_t *ret)
 {
 	const char *s = *text;
 	uint64_t v = 0;
+	bool over = false;
 
 	if (!is_digit(*s))
 		return -EINVAL;
 	for (; is_digit(*s); s++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
-			return -ERANGE;
+		over |= __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v);
 	*text = s;
 	*ret = v;
-	return 0;
+	return over ? -ERANGE : 0;
 }
 
 static void number_store(const struct parse *p, uint64_t value)

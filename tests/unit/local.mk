@@ -10,6 +10,8 @@ unit_tests += \
 	tests/unit/test_agents_record \
 	tests/unit/test_bytes \
 	tests/unit/test_change \
+	tests/unit/test_message \
+	tests/unit/test_object_text \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
 	tests/unit/test_log \
