@@ -131,6 +131,8 @@ enum ocf_rc {
 	OCF_NOT_RUNNING = 7,
 	OCF_RUNNING_PROMOTED = 8,
 	OCF_FAILED_PROMOTED = 9,
+	OCF_DEGRADED = 190, /* a monitor's "running, but look at it": not a failure */
+	OCF_DEGRADED_PROMOTED = 191,
 };
 /* What proved that a lost node cannot act. */
 enum fence_how { FENCE_BY_COMMAND = 1, FENCE_BY_TIME = 2, FENCE_BY_REBOOT = 3, FENCE_BY_ADMIN = 4 };

@@ -33,12 +33,12 @@ struct meta_entry {
 
 /* ---- values ---- */
 
-struct span {
+struct xml_span {
 	const char *p;
 	size_t len;
 };
 
-static bool is_integer(struct span v)
+static bool is_integer(struct xml_span v)
 {
 	size_t i = v.len && (v.p[0] == '-' || v.p[0] == '+');
 
@@ -50,7 +50,7 @@ static bool is_integer(struct span v)
 	return true;
 }
 
-static bool is_boolean(struct span v)
+static bool is_boolean(struct xml_span v)
 {
 	static const char *const words[] = { "yes", "true", "1", "on", "ja", "y", "no", "false", "0", "off", "nein", "n" };
 
@@ -60,7 +60,7 @@ static bool is_boolean(struct span v)
 	return false;
 }
 
-static bool is_choice(struct span v, const char *choices)
+static bool is_choice(struct xml_span v, const char *choices)
 {
 	while (*choices) {
 		size_t len = strcspn(choices, "\n");
@@ -72,7 +72,7 @@ static bool is_choice(struct span v, const char *choices)
 	return false;
 }
 
-static bool type_accepts(const struct agent_meta_param *param, struct span v)
+static bool type_accepts(const struct agent_meta_param *param, struct xml_span v)
 {
 	switch (param->type) {
 	case AGENT_PARAM_INTEGER:
@@ -242,7 +242,7 @@ static int param_parse(struct agent_meta *meta, xmlNodePtr node, char *error)
 		return -ENOMEM;
 	/* Several agents of the field declare a type that their own default contradicts: then the default is right. */
 	if (*param->value_default &&
-	    !type_accepts(param, (struct span){ param->value_default, strlen(param->value_default) }))
+	    !type_accepts(param, (struct xml_span){ param->value_default, strlen(param->value_default) }))
 		param->type = AGENT_PARAM_STRING;
 	if (*param->name)
 		return 0;
@@ -408,12 +408,12 @@ const struct agent_meta_action *agent_meta_action(const struct agent_meta *meta,
 
 /* ---- the check ---- */
 
-static bool span_is(struct span s, const char *text)
+static bool span_is(struct xml_span s, const char *text)
 {
 	return strlen(text) == s.len && !memcmp(text, s.p, s.len);
 }
 
-static const struct agent_meta_param *param_find(const struct agent_meta *meta, struct span name)
+static const struct agent_meta_param *param_find(const struct agent_meta *meta, struct xml_span name)
 {
 	for (unsigned int i = 0; i < meta->param_count; i++)
 		if (span_is(name, meta->params[i].name))
@@ -422,7 +422,7 @@ static const struct agent_meta_param *param_find(const struct agent_meta *meta, 
 }
 
 /* What the shell library of all agents understands, whatever the agent says of itself. */
-static bool param_generic(struct span name)
+static bool param_generic(struct xml_span name)
 {
 	static const char *const generic[] = { "trace_ra", "trace_file", "trace_dir", "OCF_CHECK_LEVEL" };
 
@@ -440,7 +440,7 @@ static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 }
 
 /* Levenshtein distance. */
-static unsigned int distance(struct span a, const char *b)
+static unsigned int distance(struct xml_span a, const char *b)
 {
 	unsigned int row[NAME_SIZE + 1];
 	size_t b_len = strlen(b);
@@ -464,7 +464,7 @@ static unsigned int distance(struct span a, const char *b)
 	return row[b_len];
 }
 
-static void unknown_param(const struct agent_meta *meta, struct span name, char *error)
+static void unknown_param(const struct agent_meta *meta, struct xml_span name, char *error)
 {
 	const char *best = NULL;
 	unsigned int best_distance = CLOSE_NAME_DISTANCE + 1;
@@ -489,7 +489,7 @@ static void unknown_param(const struct agent_meta *meta, struct span name, char 
 			      i + 1 == LISTED_NAMES_MAX && meta->param_count > LISTED_NAMES_MAX ? " ..." : "");
 }
 
-static int value_check(const struct agent_meta *meta, const struct agent_meta_param *param, struct span v, char *error)
+static int value_check(const struct agent_meta *meta, const struct agent_meta_param *param, struct xml_span v, char *error)
 {
 	char wanted[AGENT_TEXT_SIZE];
 
@@ -522,7 +522,7 @@ int agent_meta_check(const struct agent_meta *meta, const char *params, char *er
 {
 	bool given[AGENT_META_PARAMS] = { false };
 	const char *cursor = params;
-	struct span name, value;
+	struct xml_span name, value;
 
 	error[0] = '\0';
 	if (!agent_params_valid(params)) {

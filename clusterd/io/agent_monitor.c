@@ -91,7 +91,7 @@ static void monitor_submit(struct monitor *m)
 	job_submit(job);
 }
 
-void monitors_kick(struct resource *r)
+void monitors_kick(struct agent_resource *r)
 {
 	for (int i = 0; i < AGENT_MONITOR_LEVELS; i++)
 		if (r->monitors[i] && r->monitors[i]->due && !r->running && !r->orphan && !r->head)
@@ -116,7 +116,7 @@ static void monitor_free(struct monitor *m)
 	free(m);
 }
 
-void monitors_free(struct resource *r)
+void monitors_free(struct agent_resource *r)
 {
 	for (int i = 0; i < AGENT_MONITOR_LEVELS; i++) {
 		if (r->monitors[i])
@@ -128,7 +128,7 @@ void monitors_free(struct resource *r)
 int agents_monitor_start(struct agents *a, const struct agent_request *request)
 {
 	struct request rq;
-	struct resource *r;
+	struct agent_resource *r;
 	struct monitor *m;
 	int slot = -1;
 

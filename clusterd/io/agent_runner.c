@@ -18,6 +18,7 @@
 #include "units.h"
 
 static const char *const action_names[AGENT_ACTIONS] = {
+	[AGENT_NONE] = "none",
 	[AGENT_START] = "start",
 	[AGENT_STOP] = "stop",
 	[AGENT_MONITOR] = "monitor",
@@ -150,7 +151,7 @@ static void pool_remove(struct job *job)
 		pool->tail = job->pool_prev;
 }
 
-static void queue_append(struct resource *r, struct job *job)
+static void queue_append(struct agent_resource *r, struct job *job)
 {
 	job->queue_next = NULL;
 	*r->tail = job;
@@ -158,7 +159,7 @@ static void queue_append(struct resource *r, struct job *job)
 	r->count++;
 }
 
-static void queue_remove(struct resource *r, struct job *job)
+static void queue_remove(struct agent_resource *r, struct job *job)
 {
 	struct job **at = &r->head;
 
@@ -211,7 +212,7 @@ static void slot_release(struct job *job)
 static void job_deliver(struct job *job)
 {
 	struct agents *a = job->a;
-	struct resource *r = job->resource;
+	struct agent_resource *r = job->resource;
 	enum pool_id pool = job->pool;
 
 	slot_release(job);
@@ -319,7 +320,7 @@ static void record_update(const struct job *job)
 static void on_stuck(struct job *job)
 {
 	struct agents *a = job->a;
-	struct resource *r = job->resource;
+	struct agent_resource *r = job->resource;
 
 	job->state = JOB_STUCK;
 	slot_release(job);
@@ -341,7 +342,7 @@ static void on_done(void *user, const struct process_result *result)
 	struct job *job = user;
 
 	if (job->state == JOB_STUCK) {
-		struct resource *r = job->resource;
+		struct agent_resource *r = job->resource;
 
 		record_update(job);
 		if (r && r->running == job)
@@ -521,9 +522,9 @@ void job_disown(struct job *job)
 
 /* ---- resources ---- */
 
-struct resource *resource_get(struct agents *a, uint32_t id)
+struct agent_resource *resource_get(struct agents *a, uint32_t id)
 {
-	struct resource *r = a->resources[id];
+	struct agent_resource *r = a->resources[id];
 
 	if (r)
 		return r;
@@ -537,7 +538,7 @@ struct resource *resource_get(struct agents *a, uint32_t id)
 	return r;
 }
 
-static void fail_blocked(struct resource *r)
+static void fail_blocked(struct agent_resource *r)
 {
 	struct job *job = r->head;
 	const struct process *blocker = r->orphan;
@@ -552,7 +553,7 @@ static void fail_blocked(struct resource *r)
 	job_finish_later(job);
 }
 
-void resource_kick(struct resource *r)
+void resource_kick(struct agent_resource *r)
 {
 	struct job *job = r->head;
 
@@ -573,7 +574,7 @@ void resource_kick(struct resource *r)
 
 static void on_orphan_done(void *user, const struct process_result *result)
 {
-	struct resource *r = user;
+	struct agent_resource *r = user;
 
 	if (result->end == PROCESS_STUCK) {
 		r->orphan_stuck = true;
@@ -589,7 +590,7 @@ static void on_orphan_done(void *user, const struct process_result *result)
 static void orphan_adopt(struct agents *a, const struct record_running *running)
 {
 	static const struct process_events events = { NULL, on_orphan_done };
-	struct resource *r = resource_get(a, running->resource_id);
+	struct agent_resource *r = resource_get(a, running->resource_id);
 	struct process_spec spec = {
 		.timeout_ms = running->left_ms ? (uint32_t)running->left_ms : 1,
 		.grace_ms = a->grace_ms,
@@ -627,7 +628,7 @@ const char *agent_request_fault(const struct agent_request *rq)
 {
 	bool queries = rq->action == AGENT_VALIDATE_ALL || rq->action == AGENT_META_DATA;
 
-	if (rq->action >= AGENT_ACTIONS)
+	if (rq->action == AGENT_NONE || rq->action >= AGENT_ACTIONS)
 		return "there is no such action";
 	if (rq->resource_id > RESOURCE_MAX || (!rq->resource_id && !queries))
 		return "the resource id is out of range";
@@ -695,7 +696,7 @@ static void on_operation_done(struct job *job)
 int agents_run(struct agents *a, const struct agent_request *request)
 {
 	struct request rq;
-	struct resource *r = NULL;
+	struct agent_resource *r = NULL;
 	struct job *job;
 
 	if (request_copy(&rq, request))
@@ -742,7 +743,7 @@ int agents_cancel(struct agents *a, uint64_t op)
 
 unsigned int agents_pending(const struct agents *a, uint32_t resource_id)
 {
-	const struct resource *r;
+	const struct agent_resource *r;
 
 	if (!resource_id)
 		return a->pending;

@@ -22,7 +22,7 @@
 #define AGENT_VARS_MAX 512       /* environment variables of an agent */
 #define AGENT_VARS_SIZE (16 * 1024)
 
-struct resource;
+struct agent_resource;
 struct monitor;
 struct meta_entry;
 struct query;
@@ -67,7 +67,7 @@ struct job {
 	enum job_state state;
 	enum pool_id pool;
 	bool holds_slot, cancelled;
-	struct resource *resource; /* NULL: serialised with nothing */
+	struct agent_resource *resource; /* NULL: serialised with nothing */
 	struct monitor *monitor;   /* a turn of this recurring monitor; cleared when the monitor is stopped */
 	struct query *query;
 	void (*done)(struct job *job);
@@ -83,7 +83,7 @@ struct job {
 };
 
 struct monitor {
-	struct resource *resource;
+	struct agent_resource *resource;
 	struct request request;
 	qb_loop_timer_handle timer;
 	uint64_t due_ms;
@@ -92,7 +92,7 @@ struct monitor {
 	uint32_t failures;
 };
 
-struct resource {
+struct agent_resource {
 	struct agents *a;
 	uint32_t id;
 	struct job *head, **tail; /* operations, in order of arrival; the head may be running */
@@ -119,7 +119,7 @@ struct agents {
 	uint32_t output_keep, grace_ms;
 	int active_fd, running_fd; /* directories of the record */
 	struct pool pools[POOLS];
-	struct resource *resources[RESOURCE_MAX + 1];
+	struct agent_resource *resources[RESOURCE_MAX + 1];
 	struct job *jobs;
 	struct job *ops[AGENT_OP_BUCKETS];
 	struct query *queries;
@@ -173,9 +173,9 @@ void record_running_list(struct agents *a, void (*each)(struct agents *a, const 
 
 /* agent_runner.c */
 int request_copy(struct request *out, const struct agent_request *in);
-struct resource *resource_get(struct agents *a, uint32_t id);
+struct agent_resource *resource_get(struct agents *a, uint32_t id);
 /* What is next for the resource: called whenever something of it ended or arrived. */
-void resource_kick(struct resource *r);
+void resource_kick(struct agent_resource *r);
 struct job *job_new(struct agents *a, const struct request *rq, enum pool_id pool, void (*done)(struct job *job));
 /* Into the pool: run when a slot is free. */
 void job_submit(struct job *job);
@@ -185,8 +185,8 @@ void job_cancel(struct job *job);
 void job_disown(struct job *job);
 
 /* agent_monitor.c */
-void monitors_kick(struct resource *r); /* the resource is idle */
-void monitors_free(struct resource *r);
+void monitors_kick(struct agent_resource *r); /* the resource is idle */
+void monitors_free(struct agent_resource *r);
 
 /* agent_validation.c, agent_metadata.c */
 void queries_free(struct agents *a);

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "bounds.h"
+#include "proto/message.h"
 
 #define AGENT_NAME_SIZE 128          /* "ocf:PROVIDER:TYPE" with the NUL */
 #define AGENT_TEXT_SIZE 161          /* one printable line with the NUL */
@@ -48,44 +49,9 @@
 #define AGENT_EXTRA_DIRS 8
 #define AGENT_QUERIES_MAX 1024        /* unfinished agents_meta() and agents_validate() */
 
-enum agent_action {
-	AGENT_START,
-	AGENT_STOP,
-	AGENT_MONITOR,
-	AGENT_RELOAD,
-	AGENT_MIGRATE_TO,
-	AGENT_MIGRATE_FROM,
-	AGENT_VALIDATE_ALL,
-	AGENT_META_DATA,
-	AGENT_ACTIONS
-};
-
-/* How the operation ended; rc is the agent's word only for AGENT_DONE. */
-enum agent_status {
-	AGENT_DONE,          /* the agent exited by itself with rc */
-	AGENT_TIMEOUT,       /* killed after timeout_ms, or blocked by an earlier process that not even SIGKILL removes */
-	AGENT_SIGNALLED,     /* died of a signal that was not ours */
-	AGENT_NOT_INSTALLED, /* no such agent on this host; rc = 5 */
-	AGENT_SPAWN_FAILED,  /* not executable, interpreter missing (rc 5 or 4), or the host is short of something (rc 1) */
-	AGENT_CANCELLED,     /* agents_cancel(); rc = 1 */
-	AGENT_STATUSES
-};
-
-/* Exit codes, OCF 1.1 section 3.5. Others an agent returns are reported as OCF_ERR_GENERIC with the number in the text. */
-enum ocf_rc {
-	OCF_SUCCESS = 0,
-	OCF_ERR_GENERIC = 1,
-	OCF_ERR_ARGS = 2,
-	OCF_ERR_UNIMPLEMENTED = 3,
-	OCF_ERR_PERM = 4,
-	OCF_ERR_INSTALLED = 5,
-	OCF_ERR_CONFIGURED = 6,
-	OCF_NOT_RUNNING = 7,
-	OCF_RUNNING_PROMOTED = 8,
-	OCF_FAILED_PROMOTED = 9,
-	OCF_DEGRADED = 190,          /* a monitor's "running, but look at it": not a failure */
-	OCF_DEGRADED_PROMOTED = 191,
-};
+/* Actions, how an operation ended, and the agents' exit codes are the protocol's: enum agent_action, agent_status, ocf_rc. */
+#define AGENT_ACTIONS (AGENT_META_DATA + 1)
+#define AGENT_STATUSES (AGENT_CANCELLED + 1)
 
 struct agents_options {
 	const char *ocf_root;               /* NULL: /usr/lib/ocf; agents in ocf_root/resource.d/PROVIDER/TYPE */
