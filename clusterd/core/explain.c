@@ -268,7 +268,8 @@ static void explain_state(struct explained *x)
 	if (event)
 		t->at += event_format(x->s, event, t->out + t->at, t->size - t->at);
 	else
-		t->at += reason_format(r->reason, r->name, node_name(x->s, r->reason_node), NULL, NULL, t->out + t->at, t->size - t->at);
+		t->at += reason_format(r->reason, r->name, node_name(x->s, r->reason_node), NULL, NULL, t->out + t->at,
+				       t->size - t->at);
 	end(x);
 }
 
