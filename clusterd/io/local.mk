@@ -11,7 +11,9 @@ libcluster_io_a_SOURCES = \
 	clusterd/io/agent_runner.h \
 	clusterd/io/agent_validation.c \
 	clusterd/io/agents.h \
+	clusterd/io/control.c \
 	clusterd/io/control.h \
+	clusterd/io/fence.c \
 	clusterd/io/fence.h \
 	clusterd/io/process.c \
 	clusterd/io/process.h \

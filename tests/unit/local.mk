@@ -14,6 +14,8 @@ unit_tests += \
 	tests/unit/test_object_text \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
+	tests/unit/test_control \
+	tests/unit/test_fence \
 	tests/unit/test_log \
 	tests/unit/test_options \
 	tests/unit/test_process \
