@@ -23,7 +23,13 @@ unit_tests += \
 	tests/unit/test_watchdog \
 	$(NULL)
 test_tools += \
+	tests/unit/ctl_canned \
 	tests/unit/ringtool \
+	$(NULL)
+script_tests += \
+	tests/unit/test_ctl_config.sh \
+	tests/unit/test_ctl_golden.py \
+	tests/unit/test_ctl_manual.py \
 	$(NULL)
 noinst_HEADERS += \
 	tests/unit/agents_rig.h \

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Events, and the live view. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "clusterd/ctl/ctl_change.h"
+#include "clusterd/ctl/ctl_link.h"
+#include "clusterd/ctl/ctl_page.h"
+#include "clusterd/ctl/ctl_table.h"
+#include "clusterd/core/reason.h"
+
+#define FOLLOW_MS 10000 /* one long poll */
+#define REDRAW_MS 1000  /* the page's "since" columns age */
+
+/* The event with this number, NULL when the ring has none (any more). */
+static const struct event *event_of(const struct state *s, uint64_t number)
+{
+	const struct event *e = state_get(s, KIND_EVENT, (uint32_t)(number % EVENT_MAX + 1));
+
+	return e && e->number == number ? e : NULL;
+}
+
+static void event_print(struct ctl *ctl, const struct event *e)
+{
+	char text[3 * TEXT_SIZE], clean[3 * TEXT_SIZE], at[32];
+
+	if (ctl->options.json) {
+		json_t *j = ctl_json_object(ctl, object_type(KIND_EVENT), e);
+
+		json_dumpf(j, ctl->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		json_decref(j);
+		fputc('\n', ctl->out);
+		return;
+	}
+	event_format(ctl->view.state, e, text, sizeof(text));
+	fprintf(ctl->out, "%6llu  %s  %s\n", (unsigned long long)e->number, ctl_time(e->at_ms, at),
+		ctl_clean(text, clean, sizeof(clean)));
+}
+
+/* Prints the events after `*since`, moves it. */
+static void events_print(struct ctl *ctl, uint64_t *since)
+{
+	const struct state *s = ctl->view.state;
+	uint64_t next = s->cluster.next_event;
+
+	if (next > EVENT_MAX && *since + EVENT_MAX < next - 1) {
+		if (!ctl->options.quiet && *since)
+			fprintf(ctl->err, "events %llu to %llu are not kept any more\n", (unsigned long long)*since + 1,
+				(unsigned long long)(next - 1 - EVENT_MAX));
+		*since = next - 1 - EVENT_MAX;
+	}
+	for (uint64_t number = *since + 1; number < next; number++)
+		if (event_of(s, number))
+			event_print(ctl, event_of(s, number));
+	if (next > *since)
+		*since = next - 1;
+	fflush(ctl->out);
+}
+
+static int events_follow(struct ctl *ctl, uint64_t *since)
+{
+	for (;;) {
+		int rc = ctl_view_follow(ctl, FOLLOW_MS);
+
+		if (rc && rc != -ETIMEDOUT)
+			return EXIT_UNREACHABLE;
+		if (!rc)
+			events_print(ctl, since);
+		if (ferror(ctl->out))
+			return EXIT_DONE;
+	}
+}
+
+static int events_json(struct ctl *ctl, uint64_t since)
+{
+	const struct state *s = ctl->view.state;
+	json_t *j = ctl_json_envelope(ctl), *list = json_array();
+
+	for (uint64_t number = since + 1; number < s->cluster.next_event; number++)
+		if (event_of(s, number))
+			json_array_append_new(list, ctl_json_object(ctl, object_type(KIND_EVENT), event_of(s, number)));
+	json_object_set_new(j, "events", list);
+	return ctl_json_print(ctl, j);
+}
+
+int cmd_events(struct ctl *ctl)
+{
+	uint64_t next = ctl_cluster(ctl)->next_event, since = ctl->since;
+
+	if (!ctl->options.since && next > ctl->lines)
+		since = next - 1 - ctl->lines;
+	if (ctl->options.follow && ctl->view.saved)
+		return ctl_usage(ctl, "--follow: a saved state does not change");
+	if (next > EVENT_MAX && since + EVENT_MAX < next - 1 && !ctl->options.since)
+		since = next - 1 - EVENT_MAX;
+	if (ctl->options.json && !ctl->options.follow)
+		return events_json(ctl, since);
+	events_print(ctl, &since);
+	return ctl->options.follow ? events_follow(ctl, &since) : EXIT_DONE;
+}
+
+/* --- watch --- */
+
+struct screen {
+	struct termios before;
+	bool raw;
+	int signals;
+	sigset_t mask;
+};
+
+static int screen_begin(struct screen *sc)
+{
+	struct termios t;
+
+	sigemptyset(&sc->mask);
+	sigaddset(&sc->mask, SIGINT);
+	sigaddset(&sc->mask, SIGTERM);
+	sigaddset(&sc->mask, SIGHUP);
+	sigaddset(&sc->mask, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &sc->mask, NULL);
+	sc->signals = signalfd(-1, &sc->mask, SFD_CLOEXEC);
+	if (sc->signals < 0)
+		return -errno;
+	if (isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &sc->before)) {
+		t = sc->before;
+		t.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+		t.c_cc[VMIN] = 1;
+		t.c_cc[VTIME] = 0;
+		sc->raw = !tcsetattr(STDIN_FILENO, TCSANOW, &t);
+	}
+	return 0;
+}
+
+static void screen_end(struct ctl *ctl, struct screen *sc)
+{
+	fputs("\033[?25h\033[?1049l", ctl->out);
+	fflush(ctl->out);
+	if (sc->raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &sc->before);
+	close(sc->signals);
+	sigprocmask(SIG_UNBLOCK, &sc->mask, NULL);
+}
+
+/* The page over the old one, in one write, without a flash: each line is cleared to its end, then what was below. */
+static void screen_draw(struct ctl *ctl)
+{
+	FILE *out = ctl->out;
+	char *page = NULL;
+	size_t len = 0;
+
+	ctl->out = open_memstream(&page, &len);
+	if (!ctl->out) {
+		ctl->out = out;
+		return;
+	}
+	ctl->view.taken_ms = ctl_wall_ms();
+	ctl_page(ctl);
+	fclose(ctl->out);
+	ctl->out = out;
+	fputs("\033[H", out);
+	for (char *line = page, *end; line && *line; line = end + 1) {
+		end = strchr(line, '\n');
+		fprintf(out, "%.*s\033[K\n", (int)(end - line), line);
+	}
+	fputs("\033[K\n\033[2mq ends\033[0m\033[K\033[J", out);
+	fflush(out);
+	free(page);
+}
+
+/* True: the user wants to leave. */
+static bool screen_input(const struct screen *sc, const struct pollfd *p)
+{
+	struct signalfd_siginfo si;
+	char key;
+
+	if (p[1].revents && read(sc->signals, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGWINCH)
+		return true;
+	return p[2].revents && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == 3);
+}
+
+/* A long poll is always under way; keys and signals are served meanwhile. */
+static int watch_screen(struct ctl *ctl)
+{
+	struct screen sc = { .signals = -1 };
+	int rc = screen_begin(&sc);
+
+	if (rc)
+		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s",
+				strerror(-rc));
+	fputs("\033[?1049h\033[?25l\033[2J", ctl->out);
+	screen_draw(ctl);
+	rc = ctl_view_ask(ctl, REDRAW_MS);
+	while (!rc) {
+		struct pollfd p[3] = {
+			{ ctl_link_fd(ctl->link), POLLIN, 0 }, { sc.signals, POLLIN, 0 }, { sc.raw ? STDIN_FILENO : -1, POLLIN, 0 },
+		};
+
+		if ((poll(p, 3, -1) < 0 && errno != EINTR) || screen_input(&sc, p))
+			break;
+		if (!p[0].revents)
+			continue;
+		if (ctl_view_answer(ctl) == -EIO)
+			break;
+		screen_draw(ctl);
+		rc = ctl_view_ask(ctl, REDRAW_MS);
+	}
+	screen_end(ctl, &sc);
+	return rc;
+}
+
+int cmd_watch(struct ctl *ctl)
+{
+	uint64_t since = ctl_cluster(ctl)->next_event - 1;
+
+	if (isatty(fileno(ctl->out)) && !ctl->options.json)
+		return watch_screen(ctl);
+	if (!ctl->options.json) {
+		ctl_page(ctl);
+		fputc('\n', ctl->out);
+		fflush(ctl->out);
+	}
+	return events_follow(ctl, &since);
+}

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A configuration survives export and import: nothing differs after the round, and each difference is seen.
+# shellcheck source=tests/lib/testlib.sh
+. "${top_srcdir:?}/tests/lib/testlib.sh"
+
+ctl=$top_builddir/clusterd/ctl/clusterctl
+"$top_builddir/tests/unit/ctl_canned" "$tmp/canned" || fail "the canned state cannot be made"
+
+"$ctl" config export "$tmp/a.json" --state "$tmp/canned" || fail "export"
+"$ctl" config check "$tmp/a.json" >"$tmp/out" || fail "check of an export: $(cat "$tmp/out")"
+grep -q "valid: 3 nodes, 6 roles, 6 resources, 1 rules, 2 sets" "$tmp/out" || fail "check says: $(cat "$tmp/out")"
+"$ctl" config import "$tmp/a.json" --state "$tmp/canned" --dry-run >"$tmp/out" || fail "import of an export"
+grep -qx "0 to create, 0 to change, 0 to delete" "$tmp/out" || fail "an export differs from its state: $(cat "$tmp/out")"
+
+# expect CODE PATTERN: edit the export by the python expression on stdin, import it, look at the plan
+expect() {
+	local code=$1 pattern=$2 got
+
+	"$PYTHON3" -c "
+import json, sys
+c = json.load(open('$tmp/a.json'))
+exec(sys.stdin.read())
+json.dump(c, open('$tmp/b.json', 'w'))" || fail "edit"
+	"$ctl" config import "$tmp/b.json" --state "$tmp/canned" --dry-run --yes >"$tmp/out" 2>&1
+	got=$?
+	[ "$got" -eq "$code" ] || fail "exit code $got, not $code: $(cat "$tmp/out")"
+	grep -Eq "$pattern" "$tmp/out" || fail "no '$pattern' in: $(cat "$tmp/out")"
+}
+expect 0 'change +role +web +priority' <<<'c["roles"]["web"]["priority"] = "low"'
+expect 0 'change +role +web +online' <<<'c["roles"]["web"]["online"] = False'
+expect 0 'change +resource +web-address +params' <<<'c["resources"]["web-address"]["params"]["ip"] = "10.0.0.10"'
+expect 0 'change +cluster +demo +t_stop' <<<'c["cluster"]["t_stop"] = "60s"'
+expect 0 '^0 to create, 0 to change' <<<'c["cluster"]["t_stop"] = "30000ms"'
+expect 0 '1 to create, 1 to change' <<<'c["roles"]["new"] = {"priority": "low"}; c["rules"]["apart"]["roles"].append("new")'
+expect 0 'delete +rule +apart' <<<'del c["rules"]["apart"]'
+expect 0 'create +resource +x' <<<'c["resources"]["x"] = {"role": "old", "agent": "ocf:heartbeat:Dummy", "depends": "y"}; c["resources"]["y"] = {"role": "old", "agent": "ocf:heartbeat:Dummy"}'
+expect 0 '^0 to create, 0 to change, 0 to delete' <<<'del c["roles"]; del c["resources"]'
+expect 7 'web' <<<'del c["roles"]["web"]; del c["resources"]["web-address"]; del c["resources"]["web-server"]; del c["rules"]; c["sets"]["front"]["roles"] = []; c["rules"] = {}'
+expect 6 "no field 'prio'" <<<'c["roles"]["web"]["prio"] = 1'
+expect 6 'node n9 is not in the cluster' <<<'c["nodes"]["n9"] = {}'
+expect 6 "no section is named 'rolls'" <<<'c["rolls"] = {}'
+expect 6 'not a configuration' <<<'c = {}'
+expect 6 'JSON type' <<<'c["roles"]["web"]["preferred"] = {"a": 1}'
+
+echo '{ "clusterd_config": 1, ' >"$tmp/b.json"
+"$ctl" config check "$tmp/b.json" 2>"$tmp/out"
+[ $? -eq 6 ] || fail "broken JSON is accepted"
+grep -q "line 2, column" "$tmp/out" || fail "broken JSON: no place is named: $(cat "$tmp/out")"
