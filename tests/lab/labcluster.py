@@ -88,11 +88,17 @@ class Cluster:
             words = [f'{k}={v}' for k, v in params.items()]
             self.any_ctl('resource', 'add', role, name, agent, *fields, *(['--', *words] if words else []))
 
-    def start_standard_roles(self):
+    def start_roles(self, names=None):
+        """Waits for the cluster, makes it quick, and runs the standard roles (or those) under an observer."""
+        self.lab.ask('wait', condition='formed', timeout=RECOVERY_S)
+        self.configure()
+        self.heal()
         roles, watched = standard_roles()
-        for role, resources in roles.items():
+        chosen = {role: resources for role, resources in roles.items() if not names or role in names}
+        for role, resources in chosen.items():
             self.add_role(role, resources)
-        self.observer = observer.Observer(self.lab, watched)
+        made = {name for resources in chosen.values() for name, _, _, _ in resources}
+        self.observer = observer.Observer(self.lab, [w for w in watched if w.name in made])
         self.observer.start()
         if not self.observer.wait_all_up(RECOVERY_S):
             raise LabError(f'did not come up at first: {self.observer.missing()}')
@@ -260,4 +266,5 @@ class Writer(threading.Thread):
 
     def stop(self):
         self.ending.set()
-        self.join()
+        if self.is_alive():
+            self.join()

@@ -4,7 +4,8 @@
 HOST_MAX = 63
 NET_MAX = 2
 KNET_HOSTS_MAX = 16  # beyond it udpu: knet costs 200 MB and 9 threads a host
-UDPU_TOKEN_MS = 2000  # lowest token that stays calm with more hosts than that on two cores
+LARGE_TOKEN_MS = 2000  # lowest token that stays calm with more hosts than that on two cores
+REDUNDANT_TOKEN_MS = 3000  # knet needs up to twice its ping time-out to give up a link
 
 SERVICES = ('watch', 'corosync', 'clusterd')
 
@@ -44,14 +45,18 @@ def transport(conf):
 def token_ms(conf):
     if conf['token']:
         return conf['token']
-    return 1000 if transport(conf) == 'knet' and conf['hosts'] <= KNET_HOSTS_MAX else UDPU_TOKEN_MS
+    if conf['hosts'] > KNET_HOSTS_MAX:
+        return LARGE_TOKEN_MS
+    return 1000 if conf['nets'] == 1 else REDUNDANT_TOKEN_MS
 
 
 def corosync_conf(conf):
     n = conf['hosts']
     knet = transport(conf) == 'knet'
     token = token_ms(conf)
-    # Detection is token + consensus and must not grow with the hosts; link pings must not beat the token to it.
+    # Detection is token + consensus and must not grow with the hosts. With one link its pings must not beat the token to
+    # it; with two they must, well before, so that a lost link costs no membership.
+    ping_timeout = 3000 if conf['nets'] == 1 else token // 4
     totem = ['version: 2', f'cluster_name: {conf["name"]}', f'transport: {"knet" if knet else "udpu"}',
              'ip_version: ipv4', f'token: {token}', 'token_coefficient: 0', f'consensus: {token * 12 // 10}']
     if n > KNET_HOSTS_MAX:
@@ -61,8 +66,8 @@ def corosync_conf(conf):
         out += ['    crypto_model: openssl', '    crypto_cipher: aes256', '    crypto_hash: sha256',
                 '    link_mode: passive']
         for net in range(conf['nets']):
-            out += ['    interface {', f'        linknumber: {net}', '        knet_ping_interval: 500',
-                    '        knet_ping_timeout: 3000', '        knet_pong_count: 1', '    }']
+            out += ['    interface {', f'        linknumber: {net}', f'        knet_ping_interval: {ping_timeout // 4}',
+                    f'        knet_ping_timeout: {ping_timeout}', '        knet_pong_count: 1', '    }']
     out += ['}', 'nodelist {']
     for i in range(1, n + 1):
         out += ['    node {']

@@ -20,7 +20,8 @@ NSENTER = ('-m', '-u', '-i', '-n', '-p')
 # What it takes to run a lab beside python3: command -> Debian package
 NEEDS = {'ip': 'iproute2', 'unshare': 'util-linux', 'nsenter': 'util-linux', 'mkfs.ext4': 'e2fsprogs', 'cc': 'gcc',
          'corosync': 'corosync'}
-HELPERS = {'labinit': ['labinit.c'], 'labwatch': ['labwatch.c', '-lquorum'], 'labtrack': ['labtrack.c']}
+HELPERS = {'labinit': ['labinit.c'], 'labwatch': ['labwatch.c', '-lquorum'], 'labtrack': ['labtrack.c'],
+           'labsend': ['labsend.c', '-lcpg', '-lqb']}
 CFLAGS = ['-std=gnu11', '-D_GNU_SOURCE', '-O2', '-g', '-Wall', '-Wextra']
 DEAD_WAIT_S = 10
 
@@ -232,6 +233,14 @@ class Lab:
         """Runs argv inside the host; a CompletedProcess with text output."""
         kwargs.setdefault('timeout', 60)
         return subprocess.run(self.command(host, argv), capture_output=True, text=True, stdin=subprocess.DEVNULL, **kwargs)
+
+
+def link_is_down(lab, host, net):
+    """Whether knet on that host has given up a link to all peers."""
+    text = lab.exec(host, 'corosync-cfgtool', '-s').stdout
+    link = text.partition(f'LINK ID {net} ')[2].partition('LINK ID')[0]
+    peers = [line for line in link.splitlines() if 'nodeid:' in line and 'localhost' not in line]
+    return bool(peers) and all('disconnected' in line for line in peers)
 
 
 def wait_gone(path):

@@ -481,7 +481,7 @@ class Lab:
             'up': lambda h: h.services.get(process) if process else h.state == 'up',
             'down': lambda h: not h.services.get(process) if process else h.state == 'off',
             'armed': lambda h: h.dog_timeout > 0,
-            'fired': lambda h: h.dog_fired > 0,
+            'fired': lambda h: h.dog_fired > (request.get('than') or 0),
         }
         if condition not in conditions:
             raise Refused(f'unknown condition {condition}; there are: {", ".join(conditions)}')

@@ -91,6 +91,7 @@ class HostView:
         self.dir = f'{run}/hosts/{name}'
         self.pid = self.init_pid()
         self._addresses = None
+        self._names = {}        # directory -> what is in it; one look a sample, however many resources
 
     def init_pid(self):
         try:
@@ -102,7 +103,13 @@ class HostView:
             return 0
 
     def has_file(self, path):
-        return os.path.exists(f'/proc/{self.pid}/root{path}')
+        folder, name = os.path.split(path)
+        if folder not in self._names:
+            try:
+                self._names[folder] = set(os.listdir(f'/proc/{self.pid}/root{folder}'))
+            except OSError:
+                self._names[folder] = set()
+        return name in self._names[folder]
 
     def has_address(self, address):
         if self._addresses is None:
