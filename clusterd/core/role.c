@@ -100,6 +100,7 @@ static void take_node(struct engine *e, struct state *s, uint32_t id, uint32_t n
 	state_set_owner(s, id, node);
 	r = state_edit(s, KIND_ROLE, id);
 	r->preempted = 0;
+	r->banned &= ~NODE_BIT(node); /* chosen although it failed there: it gets its chance */
 	r->last_owner = node;
 	if (!reason_is_move(why))
 		r->reason = REASON_PLACED;
