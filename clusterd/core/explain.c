@@ -95,15 +95,23 @@ static void add_capacity(struct text *t, const struct state *s, const struct rol
 			     n->memory_mb ? n->memory_mb : n->memory_declared_mb, " MiB");
 }
 
+/* Who is there has to leave, so it binds nobody (see place.c). */
+static bool must_leave(const struct node *n)
+{
+	return (n->state != NODE_ONLINE && n->state != NODE_JOINING) || n->fence_asked || n->admin == ADMIN_DRAINING ||
+	       n->admin == ADMIN_STOPPING;
+}
+
 static void add_affinity(struct text *t, const struct state *s, const struct place_verdict *v)
 {
 	const struct role *other = &s->roles[v->other];
 	const char *rule = state_name(s, KIND_RULE, v->rule), *name = role_name(s, v->other);
+	uint32_t node = other->target ? other->target : other->owner;
 
 	if (v->code == PLACE_ANTI_AFFINITY) {
 		add(t, "rule %s keeps it apart from %s, which is ", rule, name);
 		add_place(t, s, other);
-	} else if (other->owner || other->target) {
+	} else if (node && !must_leave(&s->nodes[node])) {
 		add(t, "rule %s wants it together with %s, which is ", rule, name);
 		add_place(t, s, other);
 	} else {

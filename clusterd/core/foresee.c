@@ -181,9 +181,11 @@ bool foresee_quorum(const struct state *s, nodeset_t members, nodeset_t lost, bo
 
 	if (ret_witness)
 		*ret_witness = false;
+	members &= nodes_in(s, NODE_ONLINE) | nodes_in(s, NODE_JOINING);
 	lost &= members;
 	do {
-		nodeset_t next = at_once ? lost : NODE_BIT(nodeset_first(lost)) & lost;
+		nodeset_t voters = lost & v.nodes ? lost & v.nodes : lost;
+		nodeset_t next = at_once ? lost : voters & -voters;
 
 		lost &= ~next;
 		members &= ~next;
@@ -368,7 +370,7 @@ static bool some_sets_survive(struct survey *v, uint32_t k, struct foresee_limit
 void foresee_survival(const struct state *s, struct state *copy, nodeset_t members, bool at_once,
 		      struct foresee_limit *ret)
 {
-	struct survey v = { .from = s, .copy = copy, .members = nodes_known(s, members), .at_once = at_once };
+	struct survey v = { .from = s, .copy = copy, .members = members & nodes_in(s, NODE_ONLINE), .at_once = at_once };
 
 	*ret = (struct foresee_limit){ .exhaustive = true };
 	foresee_copy(copy, s);

@@ -37,9 +37,10 @@ uint32_t foresee_compare(const struct state *before, const struct state *after,
 			 void (*each)(void *user, const struct foresee_move *move), void *user);
 
 /*
- * Would the members that remain have quorum? `members`: of the view. A configured witness is taken to answer those who
- * remain. at_once: `lost` fail in the same moment. Otherwise one after the other, lowest id first, and the votes adapt
- * in between. ret_witness, when not NULL: only the witness makes it so.
+ * Would the members that remain have quorum? `members`: of the view; nodes that are down are taken out. A configured
+ * witness is taken to answer those who remain. at_once: `lost` fail in the same moment. Otherwise one after the other in
+ * the worst order (each time one that has a vote, when there is one), and the votes adapt in between. ret_witness, when
+ * not NULL: only the witness makes it so.
  */
 bool foresee_quorum(const struct state *s, nodeset_t members, nodeset_t lost, bool at_once, bool *ret_witness);
 
@@ -58,7 +59,7 @@ struct foresee_limit {
 	uint32_t first_down; /* of which this one has the highest priority, then the lowest id */
 	uint32_t tried;      /* sets */
 };
-/* at_once: see foresee_quorum(). `copy` is memory for a copy. */
+/* members, at_once: see foresee_quorum(). `copy` is memory for a copy. */
 void foresee_survival(const struct state *s, struct state *copy, nodeset_t members, bool at_once,
 		      struct foresee_limit *ret);
 

@@ -57,7 +57,7 @@ struct place_view {
 	struct state *s;
 	nodeset_t nodes;      /* of the cluster */
 	nodeset_t leaving;    /* who must leave them does not bind companions */
-	uint32_t along;       /* not 0: companions that give way to this role do not bind either: they will be moved */
+	bool along;           /* companions bind nowhere: they will be moved */
 };
 
 static struct place_view view_of(struct state *s)
@@ -97,22 +97,12 @@ static nodeset_t scope_nodes(const struct place_view *v, uint32_t scope, uint32_
 	return same;
 }
 
-/* Of two roles that must move, who follows the other. */
-static bool gives_way(const struct role *a, const struct role *b)
-{
-	return a->priority != b->priority ? a->priority < b->priority : a->object.id > b->object.id;
-}
-
 /* Where a companion binds this role to, 0: nowhere. */
 static uint32_t binding_node(const struct place_view *v, const struct role *companion)
 {
 	uint32_t node = companion->target ? companion->target : companion->owner;
 
-	if (!node || nodeset_has(v->leaving, node))
-		return 0;
-	if (v->along && gives_way(companion, &v->s->roles[v->along]))
-		return 0;
-	return node;
+	return node && !v->along && !nodeset_has(v->leaving, node) ? node : 0;
 }
 
 /* What the rules of a role say about each node. rule/other are set where the bit is. */
@@ -321,7 +311,8 @@ static int64_t score_node(const struct state *s, const struct role *role, uint32
 	parts[PART_AFFINITY] = rules->soft ? soft_score(rules, RULE_AFFINITY, n) * PLACE_WEIGHT_AFFINITY : 0;
 	parts[PART_ANTI_AFFINITY] =
 		rules->soft ? -soft_score(rules, RULE_ANTI_AFFINITY, n) * PLACE_WEIGHT_ANTI_AFFINITY : 0;
-	parts[PART_HOME] = role->last_owner == n ? PLACE_WEIGHT_HOME : 0;
+	/* where it failed is no home, should that be ignored otherwise */
+	parts[PART_HOME] = role->last_owner == n && !nodeset_has(role->banned, n) ? PLACE_WEIGHT_HOME : 0;
 	parts[PART_BALANCE] = balance_score(s, role, n);
 	for (int i = 0; i < PART_MAX; i++)
 		sum += parts[i];
@@ -501,13 +492,13 @@ static nodeset_t group_narrow(const struct place_view *v, uint32_t role, nodeset
 	return pass;
 }
 
-/* Victims, in the order in which they are taken: on their way out already, then by rising priority, then falling id. */
+/* Victims, the cheapest first: on their way out already, then by rising priority, then falling id. */
 #define VICTIM_CLASSES 5
 struct victims {
 	uint32_t start[NODE_MAX + 1][VICTIM_CLASSES]; /* of each node's classes in `roles` */
 	uint32_t n[NODE_MAX + 1][VICTIM_CLASSES];
 	uint8_t class_of[ROLE_MAX + 1];
-	uint16_t roles[ROLE_MAX + 1];
+	uint16_t roles[ROLE_MAX + 1], spare[ROLE_MAX + 1];
 };
 
 #define NO_VICTIM 0xff
@@ -587,39 +578,87 @@ static struct need need_lack(const struct state *s, const struct role *role, uin
 						   0 };
 }
 
-/* Takes victims in order until there is room, then gives back, dearest first, whom it can spare. */
-static bool victims_choose(const struct state *s, const struct role *role, uint32_t n, const struct victims *v,
+/* How much of what is lacking the victim gives, in thousandths of both; 0..VICTIM_GAIN_MAX. */
+#define VICTIM_GAIN_MAX 2000
+static uint32_t victim_gain(const struct role *victim, const struct need *lack)
+{
+	uint64_t cpu = victim->cpu < lack->cpu ? victim->cpu : lack->cpu;
+	uint64_t memory_mb = victim->memory_mb < lack->memory_mb ? victim->memory_mb : lack->memory_mb;
+
+	return (uint32_t)((lack->cpu ? cpu * 1000 / lack->cpu : 0) +
+			  (lack->memory_mb ? memory_mb * 1000 / lack->memory_mb : 0));
+}
+
+/* Orders a class by falling gain, ids within the same gain as they are: a counting sort, `spare` is for n roles. */
+static void victims_by_gain(const struct state *s, uint16_t *roles, uint32_t n, const struct need *lack, uint16_t *spare)
+{
+	uint16_t count[VICTIM_GAIN_MAX + 2] = { 0 };
+
+	for (uint32_t i = 0; i < n; i++)
+		count[VICTIM_GAIN_MAX - victim_gain(&s->roles[roles[i]], lack) + 1]++;
+	for (uint32_t gain = 1; gain <= VICTIM_GAIN_MAX; gain++)
+		count[gain] = (uint16_t)(count[gain] + count[gain - 1]);
+	for (uint32_t i = 0; i < n; i++)
+		spare[count[VICTIM_GAIN_MAX - victim_gain(&s->roles[roles[i]], lack)]++] = roles[i];
+	memcpy(roles, spare, n * sizeof(roles[0]));
+}
+
+static bool enough(const struct need *freed, const struct need *lack)
+{
+	return freed->cpu >= lack->cpu && freed->memory_mb >= lack->memory_mb;
+}
+
+/* Puts a victim in its place of the order: class, then falling id. False: there are too many. */
+static bool choice_add(struct victim_choice *choice, const struct victims *v, uint16_t role)
+{
+	uint32_t at = choice->n;
+
+	if (choice->n == PLACE_VICTIMS_MAX)
+		return false;
+	for (; at > 0; at--) {
+		uint16_t other = choice->roles[at - 1];
+
+		if (v->class_of[other] < v->class_of[role] || (v->class_of[other] == v->class_of[role] && other > role))
+			break;
+		choice->roles[at] = other;
+	}
+	choice->roles[at] = role;
+	choice->count[v->class_of[role]]++;
+	choice->n++;
+	return true;
+}
+
+/*
+ * Takes whole classes, the cheapest first, until there is room; then gives back whom it can spare: of the dearest class
+ * first, of a class those who give least, so that few are left.
+ */
+static bool victims_choose(const struct state *s, const struct role *role, uint32_t n, struct victims *v,
 			   struct victim_choice *ret)
 {
 	struct need lack = need_lack(s, role, n), freed = { 0 };
-	const uint16_t *list = &v->roles[v->start[n][0]];
-	uint32_t total = v->start[n][VICTIM_CLASSES - 1] + v->n[n][VICTIM_CLASSES - 1] - v->start[n][0], taken = 0;
-	uint64_t keep[ROLE_MAX / 64 + 1] = { 0 };
+	uint32_t classes = 0;
 
-	while (taken < total && (freed.cpu < lack.cpu || freed.memory_mb < lack.memory_mb)) {
-		freed.cpu += s->roles[list[taken]].cpu;
-		freed.memory_mb += s->roles[list[taken]].memory_mb;
-		taken++;
-	}
 	*ret = (struct victim_choice){ 0 };
-	if (freed.cpu < lack.cpu || freed.memory_mb < lack.memory_mb)
+	for (; classes < VICTIM_CLASSES && !enough(&freed, &lack); classes++)
+		for (uint32_t i = 0; i < v->n[n][classes]; i++) {
+			freed.cpu += s->roles[v->roles[v->start[n][classes] + i]].cpu;
+			freed.memory_mb += s->roles[v->roles[v->start[n][classes] + i]].memory_mb;
+		}
+	if (!enough(&freed, &lack))
 		return false;
-	for (uint32_t i = taken; i-- > 0;) {
-		const struct role *victim = &s->roles[list[i]];
-		struct need rest = { freed.cpu - victim->cpu, freed.memory_mb - victim->memory_mb };
+	while (classes-- > 0) {
+		uint16_t *list = &v->roles[v->start[n][classes]];
 
-		if (rest.cpu >= lack.cpu && rest.memory_mb >= lack.memory_mb)
-			freed = rest;
-		else
-			keep[i / 64] |= (uint64_t)1 << (i % 64);
-	}
-	for (uint32_t i = 0; i < taken; i++) {
-		if (!(keep[i / 64] >> (i % 64) & 1))
-			continue;
-		if (ret->n == PLACE_VICTIMS_MAX)
-			return false;
-		ret->roles[ret->n++] = list[i];
-		ret->count[v->class_of[list[i]]]++;
+		victims_by_gain(s, list, v->n[n][classes], &lack, v->spare);
+		for (uint32_t i = v->n[n][classes]; i-- > 0;) {
+			const struct role *victim = &s->roles[list[i]];
+			struct need rest = { freed.cpu - victim->cpu, freed.memory_mb - victim->memory_mb };
+
+			if (enough(&rest, &lack))
+				freed = rest;
+			else if (!choice_add(ret, v, list[i]))
+				return false;
+		}
 	}
 	return true;
 }
@@ -756,11 +795,11 @@ void place_role(struct state *s, uint32_t role, const struct place_request *requ
 		place_try(&v, role, &alone, ret, verdicts);
 		if (ret->node)
 			return;
-		v.along = role;
+		v.along = true;
 		place_try(&v, role, &alone, ret, verdicts);
 		if (ret->node)
 			return;
-		v.along = 0;
+		v.along = false;
 	}
 	place_try(&v, role, request, ret, verdicts);
 }

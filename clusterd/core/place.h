@@ -59,9 +59,8 @@ struct place_request {
 	bool preempt;        /* roles of lower priority may be victims */
 	bool ignore_bans;
 	/*
-	 * When no node passes: companions by hard affinity that give way to the role (lower priority, or the same and a
-	 * higher id) may be moved along. The node found has room for all; the caller moves the others, whose place_check()
-	 * then names the rule.
+	 * When no node passes: companions by hard affinity may be moved along. The node found has room for all; the caller
+	 * moves the others, whose place_check() then names the rule.
 	 */
 	bool take_along;
 };
