@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Files whose text is the expectation: placement cases, traces, bytes of the wire.
+
+unit_tests += \
+	tests/golden/test_place \
+	$(NULL)
 test_data += \
 	tests/golden/ctl \
+	tests/golden/place \
 	$(NULL)
