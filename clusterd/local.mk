@@ -10,8 +10,14 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/options.h \
 	$(NULL)
 
-EXTRA_PROGRAMS += clusterd/clusterd
+sbin_PROGRAMS += clusterd/clusterd
 clusterd_clusterd_SOURCES = \
+	clusterd/main.c \
+	clusterd/shell.c \
+	clusterd/shell.h \
+	clusterd/shell_agents.c \
+	clusterd/shell_control.c \
+	clusterd/shell_private.h \
 	$(NULL)
 clusterd_clusterd_LDADD = \
 	libcluster-daemon.a \

@@ -27,6 +27,6 @@
 #define FRAME_MAX (48 * 1024)     /* one message; below corosync's atomic limit with room to spare */
 #define CHANGE_OPS_MAX 256        /* operations of one change: all or nothing */
 #define CHANGE_UNDO_SIZE (4 << 20) /* bytes of before-images one change may need */
-#define PENDING_MAX 4096          /* unanswered requests of one node */
+#define PENDING_MAX 512         /* unanswered requests of one node */
 
 #endif

@@ -319,7 +319,11 @@ int core_load_object(struct core *c, const void *encoded, size_t len)
 
 void core_load_done(struct core *c, struct tag tag, uint64_t promised)
 {
+	const struct node *self = &c->state->nodes[c->config.self];
+
 	state_reindex(c->state);
+	if (self->object.used && self->incarnation >= c->config.incarnation)
+		c->config.incarnation = self->incarnation + 1;
 	c->state->tag = tag;
 	c->ledger.own = tag;
 	c->promised = promised;

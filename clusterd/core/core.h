@@ -209,7 +209,10 @@ struct core_sink {
 size_t core_size(void);
 /* `memory` is zeroed, suitably aligned memory of core_size() bytes. */
 struct core *core_init(void *memory, const struct core_config *config);
-/* Before the first step: what the database held. -EBADMSG: not an object; the shell refuses the database then. */
+/*
+ * Before the first step: what the database held. -EBADMSG: not an object; the shell refuses the database then. At the end
+ * the incarnation is raised above the one the database knows, should the wall clock have gone back.
+ */
 int core_load_object(struct core *core, const void *encoded, size_t len);
 void core_load_done(struct core *core, struct tag tag, uint64_t promised);
 
@@ -228,6 +231,7 @@ struct core_status {
 	struct tag tag, durable;
 	uint64_t digest, promised;
 	uint32_t pending;
+	uint32_t runs; /* resources that may run here */
 	uint32_t stop_left_ms;
 	const char *text; /* one line: what is waited for */
 };

@@ -72,6 +72,7 @@ void core_status(struct core *c, uint64_t mono_ms, struct core_status *ret)
 		.digest = c->state->digest,
 		.promised = c->promised,
 		.pending = requests_count(c),
+		.runs = c->local.n_runs,
 		.stop_left_ms = local_stop_left_ms(c),
 	};
 	describe(c, ret);

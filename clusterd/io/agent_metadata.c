@@ -369,6 +369,7 @@ out:
 		return r;
 	}
 	meta_trim(meta);
+	meta->xml = strndup(xml, len);
 	*ret = meta;
 	return 0;
 }
@@ -386,6 +387,7 @@ void agent_meta_free(struct agent_meta *meta)
 	free(meta->params);
 	free(meta->actions);
 	free(meta->shortdesc);
+	free(meta->xml);
 	free(meta);
 }
 

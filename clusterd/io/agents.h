@@ -210,6 +210,7 @@ struct agent_meta {
 	unsigned int param_count;
 	struct agent_meta_action *actions;
 	unsigned int action_count;
+	char *xml;           /* as the agent printed it; NULL when memory was short */
 };
 
 /* The entry of an action (of monitor: that with this depth, else the first), or NULL: the agent does not have it. */

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Events in, actions out: the core's wiring to corosync, disk, watchdog and fence. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "clusterd/log.h"
+#include "clusterd/shell_private.h"
+
+#define STORE_CLOSE_MS 2000
+
+static uint64_t wall_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void shell_end(struct shell *s, int code)
+{
+	if (s->exit_code < 0)
+		s->exit_code = code;
+	qb_loop_stop(s->loop);
+}
+
+/* --- events --- */
+
+/* Pages of the unused half go back to the machine after a snapshot was taken. */
+static void give_back_spare(struct shell *s)
+{
+	void *memory;
+	size_t size;
+
+	core_spare(s->core, &memory, &size);
+	if (!size)
+		s->spare_used = true;
+	else if (s->spare_used && !madvise(memory, size, MADV_DONTNEED))
+		s->spare_used = false;
+}
+
+void shell_step(struct shell *s, struct core_event *event)
+{
+	event->mono_ms = watchdog_now_ms();
+	event->wall_ms = wall_ms();
+	core_step(s->core, event, &s->sink);
+	give_back_spare(s);
+	shell_control_news(s);
+}
+
+struct later {
+	struct shell *shell;
+	struct core_event event;
+};
+
+static void on_later(void *data)
+{
+	struct later *l = data;
+
+	shell_step(l->shell, &l->event);
+	free(l);
+}
+
+void shell_step_later(struct shell *s, const struct core_event *event)
+{
+	struct later *l = malloc(sizeof(*l));
+
+	if (!l || qb_loop_job_add(s->loop, QB_LOOP_HIGH, l, on_later)) {
+		log_error("out_of_memory", "what=event kind=%d", event->kind);
+		free(l);
+		shell_end(s, SHELL_EXIT_RESTART); /* a lost completion would be waited for for ever */
+		return;
+	}
+	*l = (struct later){ s, *event };
+}
+
+static void on_tick(void *data)
+{
+	struct shell *s = data;
+	struct core_event e = { .kind = EVENT_TICK };
+
+	s->timer = 0;
+	qb_loop_timer_add(s->loop, QB_LOOP_HIGH, (uint64_t)CORE_TICK_MS * QB_TIME_NS_IN_MSEC, s, on_tick, &s->timer);
+	shell_step(s, &e);
+}
+
+static void on_view(void *ctx, const struct ring_view *view)
+{
+	struct shell *s = ctx;
+	struct core_event e = { .kind = EVENT_CONFCHG };
+
+	log_info("view", "number=%llu members=%016llx lost=%016llx", (unsigned long long)view->number,
+		 (unsigned long long)view->members, (unsigned long long)(view->nodedown | view->procdown));
+	e.confchg.view = view->number;
+	e.confchg.members = view->members;
+	shell_step(s, &e);
+}
+
+static void on_message(void *ctx, uint32_t sender, const void *data, size_t len)
+{
+	struct core_event e = { .kind = EVENT_ORDERED };
+
+	e.ordered.sender = sender;
+	e.ordered.data = data;
+	e.ordered.len = len;
+	shell_step(ctx, &e);
+}
+
+static void on_lost(void *ctx, int error)
+{
+	struct shell *s = ctx;
+	struct core_event e = { .kind = EVENT_RING_LOST };
+
+	log_error("corosync_lost", "error=%s", log_quote(strerror(-error)));
+	if (s->core)
+		shell_step(s, &e);
+}
+
+static void on_commit(void *ctx, uint64_t cookie, int error)
+{
+	struct shell *s = ctx;
+	struct core_event e = { .kind = EVENT_PERSISTED };
+	struct store_status status;
+
+	if (error) {
+		store_status(s->store, &status);
+		log_error("database_not_written", "error=%s", log_quote(status.error_text));
+		return;
+	}
+	e.persisted.cookie = cookie;
+	shell_step(s, &e);
+}
+
+static void on_fence_done(void *ctx, uint32_t node, bool confirmed, const char *text)
+{
+	struct shell *s = ctx;
+	struct core_event e = { .kind = EVENT_FENCE_RESULT };
+
+	log_notice("fence_command", "node=%u confirmed=%s text=%s", node, confirmed ? "yes" : "no", log_quote(text));
+	e.fence.node = node;
+	e.fence.incarnation = s->fence_incarnation[node];
+	e.fence.confirmed = confirmed;
+	e.fence.text = text;
+	shell_step(s, &e);
+}
+
+/* --- actions --- */
+
+static void propose(struct shell *s, const struct core_action *a)
+{
+	int ret = ring_send(s->ring, a->frame.data, a->frame.len);
+
+	if (!ret || ret == -ENOTCONN) /* unconnected: the loss of the ring is on its way as an event */
+		return;
+	log_error("message_not_sent", "error=%s", log_quote(strerror(-ret)));
+	shell_end(s, SHELL_EXIT_RESTART);
+}
+
+static void persist(struct shell *s, const struct core_action *a)
+{
+	struct store_meta meta = { a->commit.tag.epoch, a->commit.tag.seq, a->commit.promised };
+	int ret = 0;
+
+	if (a->kind == ACTION_PERSIST_PUT)
+		ret = store_put(s->store, a->persist.kind, a->persist.id, a->persist.data.data, a->persist.data.len);
+	else if (a->kind == ACTION_PERSIST_DELETE)
+		ret = store_delete(s->store, a->persist.kind, a->persist.id);
+	else if (a->kind == ACTION_PERSIST_WIPE)
+		ret = store_wipe(s->store);
+	else
+		ret = store_commit(s->store, &meta, a->commit.cookie);
+	if (!ret)
+		return;
+	/* What is not staged can never be durable here: begin again from what is on disk. */
+	log_error("database_not_staged", "error=%s", log_quote(strerror(-ret)));
+	shell_end(s, SHELL_EXIT_RESTART);
+}
+
+/* Kept in run_dir, which a reboot clears: the next run of clusterd counts T_stop from there. */
+static void write_confirmed(struct shell *s, uint64_t confirmed_ms)
+{
+	char path[OPTIONS_PATH_SIZE + 16], text[32];
+	cleanup_fd int fd = -1;
+	int n;
+
+	if (confirmed_ms == s->confirmed_written_ms)
+		return;
+	s->confirmed_written_ms = confirmed_ms;
+	snprintf(path, sizeof(path), "%s/confirmed", s->options.run_dir);
+	n = snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)confirmed_ms);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		log_warning("confirmed_not_written", "path=%s error=%s", path, log_quote(strerror(errno)));
+}
+
+static uint64_t read_confirmed(const struct shell *s)
+{
+	char path[OPTIONS_PATH_SIZE + 16], text[32] = "";
+	cleanup_fd int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/confirmed", s->options.run_dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	return n > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+static void watchdog(struct shell *s, const struct core_action *a)
+{
+	int ret;
+
+	write_confirmed(s, a->watchdog.confirmed_mono_ms);
+	if (!s->watchdog)
+		return;
+	ret = a->watchdog.armed ? watchdog_deadline(s->watchdog, a->watchdog.until_mono_ms) : watchdog_release(s->watchdog);
+	if (!ret)
+		ret = watchdog_error(s->watchdog);
+	if (ret)
+		log_error("watchdog", "path=%s error=%s", s->options.watchdog, log_quote(strerror(-ret)));
+}
+
+static void fence_self(struct shell *s, const char *why)
+{
+	log_error("self_fence", "why=%s", log_quote(why));
+	log_recorder_dump(NULL, NULL, 0);
+	if (s->watchdog)
+		watchdog_deadline(s->watchdog, 0);
+	/* At once where the kernel lets us; the watchdog comes anyway. No sync: it may hang on the very storage that failed. */
+	if (reboot(RB_AUTOBOOT))
+		log_error("reboot_refused", "error=%s", log_quote(strerror(errno)));
+}
+
+static void claim_witness(struct shell *s)
+{
+	struct core_event e = { .kind = EVENT_WITNESS };
+
+	/* shell_control.c refuses to configure a witness, so no claim can be answered with yes. */
+	e.witness.held = false;
+	shell_step_later(s, &e);
+}
+
+static void fence_node_by_command(struct shell *s, const struct core_action *a)
+{
+	int ret;
+
+	if (!s->fence)
+		return;
+	s->fence_incarnation[a->fence.node] = a->fence.incarnation;
+	ret = fence_node(s->fence, a->fence.node, a->fence.name);
+	if (ret && ret != -EALREADY)
+		log_error("fence_command", "node=%s error=%s", a->fence.name, log_quote(strerror(-ret)));
+}
+
+static void kick(struct shell *s, const struct core_action *a)
+{
+	int ret = ring_kick(s->ring, a->fence.node, "clusterd: it does not answer and was excluded");
+
+	log_warning("kick", "node=%s error=%s", a->fence.name, log_quote(ret ? strerror(-ret) : "none"));
+}
+
+static void trace(const struct core_action *a)
+{
+	log_at(a->trace.priority, "core", "text=%s", log_quote(a->trace.text));
+}
+
+static void act(void *user, const struct core_action *a)
+{
+	struct shell *s = user;
+
+	switch (a->kind) {
+	case ACTION_PROPOSE: propose(s, a); break;
+	case ACTION_PERSIST_WIPE:
+	case ACTION_PERSIST_PUT:
+	case ACTION_PERSIST_DELETE:
+	case ACTION_PERSIST_COMMIT: persist(s, a); break;
+	case ACTION_REPLY: shell_control_reply(s, a); break;
+	case ACTION_AGENT_RUN:
+	case ACTION_AGENT_CANCEL:
+	case ACTION_MONITOR_START:
+	case ACTION_MONITOR_STOP: shell_agents_act(s, a); break;
+	case ACTION_FENCE: fence_node_by_command(s, a); break;
+	case ACTION_KICK: kick(s, a); break;
+	case ACTION_VOTE: ring_vote(s->ring, a->quorate); break;
+	case ACTION_WITNESS_CLAIM: claim_witness(s); break;
+	case ACTION_WITNESS_RELEASE: break;
+	case ACTION_WATCHDOG: watchdog(s, a); break;
+	case ACTION_SELF_FENCE: fence_self(s, a->text); break;
+	case ACTION_RESTART:
+		log_warning("restart", "why=%s", log_quote(a->text));
+		shell_end(s, SHELL_EXIT_RESTART);
+		break;
+	case ACTION_LEFT:
+		log_notice("left", "node=%s", s->node_name);
+		if (s->watchdog)
+			watchdog_release(s->watchdog);
+		shell_end(s, 0);
+		break;
+	case ACTION_TRACE: trace(a); break;
+	}
+}
+
+/* --- start --- */
+
+/* The boot, told apart from the one before: the kernel's id, and when this name space's first process began. */
+static uint64_t boot_id(void)
+{
+	char text[1024] = "", stat[512] = "";
+	cleanup_file FILE *id = fopen("/proc/sys/kernel/random/boot_id", "re");
+	cleanup_file FILE *init = fopen("/proc/1/stat", "re");
+	const char *after = NULL;
+	char start[32] = "";
+
+	if (!id || !fgets(text, 64, id))
+		text[0] = '\0';
+	if (init && fgets(stat, sizeof(stat), init))
+		after = strrchr(stat, ')');
+	/* Field 22 of proc(5) is the start time; the 20th after the command. */
+	for (int field = 2; after && field < 22; field++)
+		after = strchr(after + 1, ' ');
+	if (after)
+		sscanf(after, " %31s", start);
+	strncat(text, start, sizeof(text) - strlen(text) - 1);
+	return XXH3_64bits(text, strlen(text));
+}
+
+static uint32_t machine_memory_mb(void)
+{
+	cleanup_file FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+
+	if (!f || fscanf(f, "MemTotal: %lu", &kib) != 1)
+		return 0;
+	return (uint32_t)(kib / 1024);
+}
+
+static void fill_config(const struct shell *s, const struct ring_info *info, struct core_config *c)
+{
+	const struct options *o = &s->options;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	c->self = info->self;
+	c->incarnation = wall_ms();
+	c->boot_id = boot_id();
+	c->confirmed_mono_ms = read_confirmed(s);
+	for (uint32_t i = 0; i < info->node_count; i++)
+		c->configured |= NODE_BIT(info->nodes[i].id);
+	snprintf(c->node_name, NAME_SIZE, "%s", s->node_name);
+	snprintf(c->cluster_name, NAME_SIZE, "%s", o->cluster_name[0] ? o->cluster_name : info->cluster_name);
+	snprintf(c->site, NAME_SIZE, "%s", o->site);
+	snprintf(c->fault_domain, NAME_SIZE, "%s", o->fault_domain);
+	c->cpu = o->cpu ? o->cpu : (uint32_t)(cores > 0 ? cores : 1) * 100;
+	c->memory_mb = o->memory_mib ? o->memory_mib : machine_memory_mb();
+	c->watchdog_ms = s->watchdog ? o->watchdog_timeout_ms : 0;
+	c->level_max = o->feature_level_max && o->feature_level_max < FEATURE_LEVEL ? o->feature_level_max : FEATURE_LEVEL;
+	c->prevent_quorum = o->prevent_quorum;
+}
+
+static int on_object(void *ctx, uint8_t kind, uint32_t id, const void *blob, size_t len)
+{
+	struct shell *s = ctx;
+
+	(void)kind;
+	(void)id;
+	return core_load_object(s->core, blob, len);
+}
+
+static struct core_config config_of(const struct shell *s)
+{
+	struct core_config c = { 0 };
+
+	fill_config(s, ring_info(s->ring), &c);
+	return c;
+}
+
+static void on_reset(void *ctx)
+{
+	struct shell *s = ctx;
+	struct core_config c = config_of(s);
+
+	madvise(s->memory, core_size(), MADV_DONTNEED);
+	s->core = core_init(s->memory, &c);
+}
+
+static int open_database(struct shell *s, char *text, size_t text_size)
+{
+	struct store_handlers handlers = { on_object, on_reset, on_commit };
+	struct core_config c = config_of(s);
+	struct store_meta meta = { 0, 0, 0 };
+	struct store_status status;
+	int ret;
+
+	s->core = core_init(s->memory, &c);
+	ret = store_open(&s->store, s->loop, s->options.state_dir, &handlers, s, &meta, text, text_size);
+	if (ret)
+		return ret;
+	store_status(s->store, &status);
+	if (status.opened == STORE_REBUILT)
+		log_error("database_damaged", "kept_aside=%s text=%s", status.kept_aside, log_quote(text));
+	core_load_done(s->core, (struct tag){ meta.epoch, meta.seq }, meta.promised);
+	return 0;
+}
+
+static int own_name(struct shell *s, const struct ring_info *info, char *text, size_t size)
+{
+	s->self = info->self;
+	for (uint32_t i = 0; i < info->node_count; i++)
+		if (info->nodes[i].id == info->self)
+			snprintf(s->node_name, sizeof(s->node_name), "%s", info->nodes[i].name);
+	if (s->options.node_name[0])
+		snprintf(s->node_name, sizeof(s->node_name), "%s", s->options.node_name);
+	if (s->self && s->self <= NODE_MAX && s->node_name[0])
+		return 0;
+	snprintf(text, size, "corosync.conf: this node (id %u) is not in the node list, or its id is not 1 to %d", s->self, NODE_MAX);
+	return -EINVAL;
+}
+
+/* corosync is reached for the first time: who we are is known, so the core can begin. */
+static void on_ready(void *ctx)
+{
+	struct shell *s = ctx;
+	char text[1024] = "";
+	int ret;
+
+	if (s->core) {
+		if (ring_info(s->ring)->self != s->self) {
+			log_error("identity_changed", "was=%u is=%u", s->self, ring_info(s->ring)->self);
+			shell_end(s, SHELL_EXIT_RESTART);
+		}
+		return;
+	}
+	ret = own_name(s, ring_info(s->ring), text, sizeof(text));
+	if (!ret)
+		ret = open_database(s, text, sizeof(text));
+	if (!ret)
+		ret = shell_agents_open(s, text, sizeof(text));
+	if (!ret)
+		ret = shell_control_open(s, text, sizeof(text));
+	if (ret) {
+		log_error("cannot_start", "why=%s", log_quote(text[0] ? text : strerror(-ret)));
+		fprintf(stderr, "clusterd: %s\n", text[0] ? text : strerror(-ret));
+		s->core = NULL;
+		shell_end(s, 1);
+		return;
+	}
+	qb_loop_timer_add(s->loop, QB_LOOP_HIGH, (uint64_t)CORE_TICK_MS * QB_TIME_NS_IN_MSEC, s, on_tick, &s->timer);
+	log_notice("ready", "node=%s id=%u watchdog=%s fence_command=%s", s->node_name, s->self,
+		   s->watchdog ? s->options.watchdog : "none", log_quote(s->options.fence_command));
+	sd_notify(0, "READY=1");
+}
+
+static void open_watchdog(struct shell *s)
+{
+	static const char *const names[] = { [WATCHDOG_NONE] = "none", [WATCHDOG_DEVICE] = "device", [WATCHDOG_PIPE] = "pipe" };
+	enum watchdog_driver driver = WATCHDOG_NONE;
+	char text[512] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], s->options.watchdog_driver))
+			driver = (enum watchdog_driver)i;
+	if (driver == WATCHDOG_NONE)
+		return;
+	if (!watchdog_open(&s->watchdog, s->loop, driver, s->options.watchdog, s->options.watchdog_timeout_ms, text, sizeof(text)))
+		return;
+	s->watchdog = NULL;
+	log_error("no_watchdog", "path=%s error=%s consequence=%s", s->options.watchdog, log_quote(text),
+		  log_quote("the others cannot rely on T_stop for this node; its roles start elsewhere only after a fence command, "
+			    "its reboot, or an administrator's word"));
+}
+
+int shell_new(struct shell **ret_shell, qb_loop_t *loop, const struct options *options, char *text, size_t text_size)
+{
+	struct ring_handlers handlers = { on_ready, on_view, on_message, on_lost, NULL };
+	struct shell *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	s->loop = loop;
+	s->options = *options;
+	s->exit_code = -1;
+	s->sink = (struct core_sink){ act, s };
+	/* Lazily backed: a small cluster touches little of it. */
+	s->memory = mmap(NULL, core_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (s->memory == MAP_FAILED) {
+		free(s);
+		return -ENOMEM;
+	}
+	if (mkdir(options->run_dir, 0755) && errno != EEXIST) {
+		ret = -errno;
+		snprintf(text, text_size, "%s: %s", options->run_dir, strerror(errno));
+		shell_free(s);
+		return ret;
+	}
+	open_watchdog(s);
+	if (options->fence_command[0]) {
+		ret = fence_new(&s->fence, loop, options->fence_command, options->fence_timeout_ms, on_fence_done, s);
+		if (ret) {
+			snprintf(text, text_size, "fence_command %s: %s", options->fence_command, strerror(-ret));
+			shell_free(s);
+			return ret;
+		}
+	}
+	ret = ring_new(&s->ring, loop, options->cluster_name[0] ? options->cluster_name : NULL, &handlers, s);
+	if (ret) {
+		snprintf(text, text_size, "corosync: %s", strerror(-ret));
+		shell_free(s);
+		return ret;
+	}
+	*ret_shell = s;
+	return 0;
+}
+
+void shell_stop(struct shell *s)
+{
+	struct core_status status;
+
+	if (!s->core || s->stopping) {
+		shell_end(s, 0);
+		return;
+	}
+	s->stopping = true;
+	sd_notify(0, "STOPPING=1");
+	core_status(s->core, watchdog_now_ms(), &status);
+	log_notice("stopping", "node=%s quorate=%s", s->node_name, status.quorate ? "yes" : "no");
+	if (status.quorate)
+		shell_control_leave(s, 0, true);
+	else if (!status.runs)
+		shell_end(s, 0);
+	/* Without quorum the core stops what runs here by itself; shell_control_news() ends the loop when that is done. */
+}
+
+int shell_exit_code(const struct shell *s) { return s->exit_code < 0 ? 0 : s->exit_code; }
+
+void shell_free(struct shell *s)
+{
+	if (s->timer)
+		qb_loop_timer_del(s->loop, s->timer);
+	shell_control_close(s);
+	shell_agents_close(s);
+	if (s->fence)
+		fence_free(s->fence);
+	if (s->ring)
+		ring_free(s->ring);
+	if (s->store)
+		store_close(s->store, STORE_CLOSE_MS);
+	if (s->watchdog)
+		watchdog_free(s->watchdog);
+	munmap(s->memory, core_size());
+	free(s);
+}

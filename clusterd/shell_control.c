@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The control socket: clusterctl's requests, each with one answer, or a stream of parts and one answer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clusterd/core/state.h"
+#include "clusterd/log.h"
+#include "clusterd/shell_private.h"
+#include "proto/object_text.h"
+
+#define PART_MAX (FRAME_MAX - 256)  /* bytes of a part, so that its frame fits */
+#define LOG_TAIL_MAX (256 * 1024)   /* bytes of the log a client can see */
+#define STATUS_WAIT_MAX_MS 60000
+#define META_TIMEOUT_MS 20000
+
+/* --- answers --- */
+
+static int send_message(struct shell *s, uint32_t conn, struct message *m)
+{
+	uint8_t frame[FRAME_MAX];
+	int len;
+
+	m->cluster_id = core_state(s->core)->cluster.cluster_id;
+	len = message_encode(m, frame, sizeof(frame));
+	return len < 0 ? len : control_reply(s->control, conn, frame, (size_t)len);
+}
+
+static void answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail)
+{
+	struct tag tag = core_state(s->core)->tag;
+	struct message m = { .type = ANSWER };
+	int ret;
+
+	m.answer.refusal = (uint16_t)refusal;
+	m.answer.epoch = tag.epoch;
+	m.answer.seq = tag.seq;
+	m.answer.detail = (struct span){ (const uint8_t *)detail, strlen(detail) };
+	ret = send_message(s, conn, &m);
+	/* A client that does not take even its answer has had its chance. */
+	if (ret && ret != -ENOTCONN)
+		control_disconnect(s->control, conn);
+}
+
+/* --- long answers --- */
+
+/* Where a part that begins at `at` may end. */
+static size_t part_end(const struct stream *st)
+{
+	struct reader r = reader_of(st->data + st->at, st->len - st->at);
+	size_t end = st->at;
+
+	if (!st->objects)
+		return st->len - st->at > PART_MAX ? st->at + PART_MAX : st->len;
+	while (reader_left(&r)) {
+		size_t size = get_u32(&r); /* the stream's own framing, see snapshot() */
+		size_t next = (size_t)(r.p - st->data) + size;
+
+		if (next - st->at > PART_MAX && end > st->at)
+			break;
+		end = next;
+		r.p = st->data + end;
+	}
+	return end;
+}
+
+static size_t fill_part(const struct stream *st, size_t end, uint8_t *out)
+{
+	struct reader r = reader_of(st->data + st->at, end - st->at);
+	size_t n = 0;
+
+	if (!st->objects) {
+		memcpy(out, st->data + st->at, end - st->at);
+		return end - st->at;
+	}
+	while (reader_left(&r)) {
+		size_t size = get_u32(&r);
+		const uint8_t *object = get_bytes(&r, size);
+
+		if (!object)
+			break;
+		memcpy(out + n, object, size);
+		n += size;
+	}
+	return n;
+}
+
+static void stream_end(struct stream *st)
+{
+	free(st->data);
+	*st = (struct stream){ 0 };
+}
+
+static void stream_go_on(struct shell *s, struct stream *st)
+{
+	uint8_t part[PART_MAX + OBJECT_ENCODED_MAX];
+
+	while (st->at < st->len) {
+		size_t end = part_end(st);
+		struct message m = { .type = ANSWER_PART };
+
+		m.answer_part.data = (struct span){ part, fill_part(st, end, part) };
+		if (send_message(s, st->conn, &m))
+			return; /* goes on when the client has taken what it has */
+		st->at = end;
+	}
+	answer(s, st->conn, REFUSED_NOT, "done");
+	stream_end(st);
+}
+
+static void stream_begin(struct shell *s, uint32_t conn, uint8_t *data, size_t len, bool objects)
+{
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++) {
+		if (s->streams[i].conn)
+			continue;
+		s->streams[i] = (struct stream){ conn, data, len, 0, objects };
+		stream_go_on(s, &s->streams[i]);
+		return;
+	}
+	free(data);
+	answer(s, conn, REFUSED_BUSY, "too many clients are reading long answers; try again");
+}
+
+static void on_writable(void *ctx, uint32_t conn)
+{
+	struct shell *s = ctx;
+
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
+		if (s->streams[i].conn == conn && conn)
+			stream_go_on(s, &s->streams[i]);
+}
+
+/* A frozen copy of the state: u32 length and object, each. */
+static void snapshot(struct shell *s, uint32_t conn)
+{
+	const struct state *st = core_state(s->core);
+	size_t size = 0, room = 1 << 20;
+	uint8_t *data = malloc(room);
+
+	for (uint32_t kind = KIND_CLUSTER; data && kind <= KIND_EVENT; kind++) {
+		for (uint32_t id = 1; data && id <= st->high[kind]; id++) {
+			struct writer w;
+			uint8_t *more;
+
+			if (!state_get(st, kind, id))
+				continue;
+			if (room - size < OBJECT_ENCODED_MAX + 4) {
+				more = realloc(data, room *= 2);
+				if (!more)
+					free(data);
+				data = more;
+				if (!data)
+					break;
+			}
+			w = writer_of(data + size + 4, room - size - 4);
+			object_encode(&w, object_type(kind), state_get(st, kind, id));
+			struct writer head = writer_of(data + size, 4);
+			put_u32(&head, (uint32_t)writer_len(&w));
+			size += 4 + writer_len(&w);
+		}
+	}
+	if (data)
+		stream_begin(s, conn, data, size, true);
+	else
+		answer(s, conn, REFUSED_IO, "not enough memory for a copy of the state");
+}
+
+/* --- status --- */
+
+static void status(struct shell *s, uint32_t conn)
+{
+	struct message m = { .type = ANSWER_STATUS };
+	struct msg_answer_status *a = &m.answer_status;
+	struct store_status store;
+	struct core_status c;
+
+	core_status(s->core, watchdog_now_ms(), &c);
+	store_status(s->store, &store);
+	a->self = s->self;
+	a->phase = (uint8_t)c.phase;
+	a->quorate = c.quorate;
+	a->view = c.view;
+	a->members = c.members;
+	a->waiting_for = c.waiting_for;
+	a->slow = c.slow;
+	a->epoch = c.tag.epoch;
+	a->seq = c.tag.seq;
+	a->durable_seq = c.durable.seq;
+	a->digest = c.digest;
+	a->pending = c.pending;
+	a->queued = (uint32_t)ring_queue_length(s->ring);
+	a->stop_left_ms = c.stop_left_ms;
+	a->witness_held = c.witness_held;
+	a->watchdog_ms = s->watchdog ? s->options.watchdog_timeout_ms : 0;
+	snprintf(a->store_error, TEXT_SIZE, "%.*s", TEXT_SIZE - 1, store.error ? store.error_text : "");
+	snprintf(a->version, TEXT_SIZE, "%s", VERSION);
+	snprintf(a->text, TEXT_SIZE, "%s", c.text);
+	send_message(s, conn, &m);
+}
+
+static void status_request(struct shell *s, uint32_t conn, const struct msg_ctl_status *m)
+{
+	struct tag known = { m->known_epoch, m->known_seq };
+	uint32_t wait_ms = m->wait_ms < STATUS_WAIT_MAX_MS ? m->wait_ms : STATUS_WAIT_MAX_MS;
+
+	if (!wait_ms || tag_compare(known, core_state(s->core)->tag) || s->n_waiters == CONTROL_CLIENT_MAX) {
+		status(s, conn);
+		return;
+	}
+	s->waiters[s->n_waiters++] = (struct waiter){ conn, known, watchdog_now_ms() + wait_ms };
+}
+
+void shell_control_news(struct shell *s)
+{
+	struct tag tag = core_state(s->core)->tag;
+	uint64_t now = watchdog_now_ms();
+	struct core_status c;
+
+	for (uint32_t i = 0; i < s->n_waiters;) {
+		struct waiter w = s->waiters[i];
+
+		if (!tag_compare(w.known, tag) && now < w.until_ms) {
+			i++;
+			continue;
+		}
+		s->waiters[i] = s->waiters[--s->n_waiters];
+		status(s, w.conn);
+	}
+	if (!s->stopping)
+		return;
+	core_status(s->core, now, &c);
+	if (!c.quorate && !c.runs)
+		shell_end(s, 0);
+}
+
+/* --- changes --- */
+
+static void submit(struct shell *s, uint32_t conn, const void *ops, size_t len)
+{
+	struct core_event e = { .kind = EVENT_REQUEST };
+
+	if (s->n_requests == ARRAY_SIZE(s->requests)) {
+		answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
+		return;
+	}
+	e.request.id = ++s->next_request;
+	s->requests[s->n_requests++] = (struct request){ e.request.id, conn };
+	e.request.ops = ops;
+	e.request.len = len;
+	shell_step(s, &e);
+}
+
+void shell_control_reply(struct shell *s, const struct core_action *a)
+{
+	for (uint32_t i = 0; i < s->n_requests; i++) {
+		uint32_t conn = s->requests[i].conn;
+
+		if (s->requests[i].id != a->reply.id)
+			continue;
+		s->requests[i] = s->requests[--s->n_requests];
+		if (conn)
+			answer(s, conn, a->reply.refusal, a->reply.detail);
+		else if (a->reply.refusal)
+			log_warning("leave_refused", "why=%s", log_quote(a->reply.detail));
+		return;
+	}
+}
+
+static void vetting_free(struct vetting *v)
+{
+	v->shell->n_vettings--;
+	free(v->ops);
+	free(v);
+}
+
+static void vet_next(struct vetting *v);
+
+static void on_vetted(void *user, const struct agent_validation *validation)
+{
+	struct vetting *v = user;
+
+	if (!validation->error) {
+		vet_next(v);
+		return;
+	}
+	answer(v->shell, v->conn, REFUSED_AGENT, validation->text);
+	vetting_free(v);
+}
+
+/* The resource as the operation would leave it, as far as agent and parameters go. False: not the agent's business. */
+static bool resource_after(struct shell *s, const struct change_op *op, struct resource *r)
+{
+	const struct object_type *type = object_type(KIND_RESOURCE);
+	const struct state *st = core_state(s->core);
+	struct name_resolver names = state_resolver(st);
+	const struct resource *old = state_resource(st, state_find(st, KIND_RESOURCE, op->name));
+	char error[TEXT_SIZE];
+	bool touched = false;
+
+	if (op->kind != KIND_RESOURCE || op->force || (op->verb != VERB_CREATE && op->verb != VERB_SET))
+		return false;
+	if (op->verb == VERB_SET && old)
+		*r = *old;
+	else
+		object_init(type, r, 1);
+	for (uint32_t i = 0; i < op->n_fields; i++) {
+		const struct field *f = object_field_by_number(type, op->fields[i].number);
+
+		if (!f || (f->offset != offsetof(struct resource, params) && f->offset != offsetof(struct resource, agent)))
+			continue;
+		if (field_parse(type, f, r, op->fields[i].how, op->fields[i].value, &names, error))
+			return false; /* the change itself will be refused for it, with the right words */
+		touched = true;
+	}
+	return r->agent[0] && (touched || op->verb == VERB_CREATE);
+}
+
+static void vet_next(struct vetting *v)
+{
+	struct shell *s = v->shell;
+	struct reader r = reader_of(v->ops + v->at, v->len - v->at);
+	struct resource resource;
+	int ret = 0;
+
+	while (!ret && reader_left(&r)) {
+		struct agent_request rq;
+
+		ret = change_op_decode(&r, &s->op);
+		v->at = v->len - reader_left(&r);
+		if (ret || !resource_after(s, &s->op, &resource))
+			continue;
+		rq = (struct agent_request){ .action = AGENT_VALIDATE_ALL, .resource = s->op.name, .agent = resource.agent,
+					     .params = resource.params, .timeout_ms = META_TIMEOUT_MS };
+		ret = agents_validate(s->agents, &rq, false, on_vetted, v);
+		if (!ret)
+			return;
+		answer(s, v->conn, REFUSED_AGENT, agent_request_fault(&rq) ? agent_request_fault(&rq) : strerror(-ret));
+		vetting_free(v);
+		return;
+	}
+	if (ret)
+		answer(s, v->conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST));
+	else
+		submit(s, v->conn, v->ops, v->len);
+	vetting_free(v);
+}
+
+static bool wants_witness(struct shell *s, const void *ops, size_t len)
+{
+	struct reader r = reader_of(ops, len);
+
+	while (reader_left(&r) && !change_op_decode(&r, &s->op)) {
+		const struct object_type *type = object_type(KIND_CLUSTER);
+
+		for (uint32_t i = 0; s->op.kind == KIND_CLUSTER && i < s->op.n_fields; i++)
+			if (object_field_by_number(type, s->op.fields[i].number) == object_field(type, "witness") &&
+			    strcmp(s->op.fields[i].value, enum_text(enum_values_witness_kind, WITNESS_NONE)))
+				return true;
+	}
+	return false;
+}
+
+static void change(struct shell *s, uint32_t conn, const struct span *ops)
+{
+	struct vetting *v;
+
+	if (wants_witness(s, ops->data, ops->len)) {
+		answer(s, conn, REFUSED_INVALID, "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
+			"quorum and lower_priority_node decide an even split");
+		return;
+	}
+	v = s->n_vettings < SHELL_CHANGES_MAX ? calloc(1, sizeof(*v)) : NULL;
+	if (v)
+		v->ops = malloc(ops->len ? ops->len : 1);
+	if (!v || !v->ops) {
+		free(v);
+		answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
+		return;
+	}
+	s->n_vettings++;
+	v->shell = s;
+	v->conn = conn;
+	v->len = ops->len;
+	memcpy(v->ops, ops->data, ops->len);
+	vet_next(v);
+}
+
+void shell_control_leave(struct shell *s, uint32_t conn, bool force)
+{
+	struct change_op *op = &s->op;
+	uint8_t bytes[256];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	op->verb = VERB_NODE_STOP;
+	op->kind = KIND_NODE;
+	op->force = force;
+	op->n_fields = 0;
+	op->arg[0] = '\0';
+	snprintf(op->name, sizeof(op->name), "%s", state_name(core_state(s->core), KIND_NODE, s->self));
+	change_op_encode(&w, op);
+	submit(s, conn, bytes, writer_len(&w));
+}
+
+static void stop_request(struct shell *s, uint32_t conn, bool force)
+{
+	struct core_status c;
+
+	core_status(s->core, watchdog_now_ms(), &c);
+	if (c.quorate) {
+		shell_control_leave(s, conn, force);
+		return;
+	}
+	if (c.runs && !force) {
+		answer(s, conn, REFUSED_NO_QUORUM, "this node has no quorum and still runs resources; --force ends clusterd when it has "
+			"stopped them");
+		return;
+	}
+	answer(s, conn, REFUSED_NOT, "clusterd ends");
+	shell_stop(s);
+}
+
+/* --- the rest --- */
+
+struct fetch {
+	struct shell *shell;
+	uint32_t conn;
+};
+
+static void on_meta(void *user, const struct agent_validation *v)
+{
+	struct fetch *f = user;
+
+	if (v->error)
+		answer(f->shell, f->conn, REFUSED_AGENT, v->text);
+	else if (!v->meta->xml)
+		answer(f->shell, f->conn, REFUSED_AGENT, "the agent's meta-data was not kept");
+	else
+		stream_begin(f->shell, f->conn, (uint8_t *)strdup(v->meta->xml), strlen(v->meta->xml), false);
+	free(f);
+}
+
+static void metadata(struct shell *s, uint32_t conn, const char *agent)
+{
+	struct fetch *f = calloc(1, sizeof(*f));
+	int ret;
+
+	if (!f)
+		return;
+	*f = (struct fetch){ s, conn };
+	ret = agents_meta(s->agents, agent, on_meta, f);
+	if (!ret)
+		return;
+	free(f);
+	answer(s, conn, REFUSED_AGENT, ret == -EINVAL ? "an agent is named ocf:PROVIDER:TYPE, for example ocf:heartbeat:IPaddr2" :
+							strerror(-ret));
+}
+
+static void on_backup(void *ctx, int error, const char *text)
+{
+	struct fetch *f = ctx;
+
+	answer(f->shell, f->conn, error ? REFUSED_IO : REFUSED_NOT, text);
+	free(f);
+}
+
+static void backup(struct shell *s, uint32_t conn, const char *path)
+{
+	struct fetch *f = calloc(1, sizeof(*f));
+	int ret;
+
+	if (!f)
+		return;
+	*f = (struct fetch){ s, conn };
+	ret = path[0] == '/' ? store_backup(s->store, path, on_backup, f) : -EINVAL;
+	if (!ret)
+		return;
+	free(f);
+	answer(s, conn, ret == -EBUSY ? REFUSED_BUSY : REFUSED_IO,
+	       ret == -EBUSY ? "a backup is under way on this node" : "the path must be absolute, and a new file");
+}
+
+static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
+{
+	cleanup_fd int fd = open(s->options.log_file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	uint8_t *data;
+	ssize_t n;
+	off_t from;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		answer(s, conn, REFUSED_IO, "the log file of this node cannot be read; see log_file in clusterd.conf");
+		return;
+	}
+	from = st.st_size > LOG_TAIL_MAX ? st.st_size - LOG_TAIL_MAX : 0;
+	data = malloc(LOG_TAIL_MAX);
+	n = data ? pread(fd, data, LOG_TAIL_MAX, from) : -1;
+	if (n < 0) {
+		free(data);
+		answer(s, conn, REFUSED_IO, "the log file of this node cannot be read");
+		return;
+	}
+	for (ssize_t at = n; at > 0; at--) {
+		if ((at == n || data[at - 1] != '\n') || lines-- > 0)
+			continue;
+		memmove(data, data + at, (size_t)(n - at));
+		n -= at;
+		break;
+	}
+	stream_begin(s, conn, data, (size_t)n, false);
+}
+
+static void force_quorum(struct shell *s, uint32_t conn)
+{
+	struct core_event e = { .kind = EVENT_FORCE };
+
+	e.request.id = ++s->next_request;
+	s->requests[s->n_requests++] = (struct request){ e.request.id, conn };
+	shell_step(s, &e);
+}
+
+static bool changes_something(uint16_t type)
+{
+	return type == CTL_CHANGE || type == CTL_FORCE || type == CTL_BACKUP || type == CTL_STOP;
+}
+
+static void on_request(void *ctx, uint32_t conn, enum control_access access, const void *data, size_t len)
+{
+	struct shell *s = ctx;
+	struct message m;
+	enum frame_fault fault = message_decode(data, len, &m);
+
+	if (fault != FRAME_OK) {
+		answer(s, conn, REFUSED_BAD_REQUEST, frame_fault_text(fault));
+		return;
+	}
+	if (changes_something(m.type) && access != CONTROL_FULL) {
+		answer(s, conn, REFUSED_ACCESS, "members of the reader group may look, not change; ask for root or the admin group");
+		return;
+	}
+	switch (m.type) {
+	case CTL_SNAPSHOT: snapshot(s, conn); break;
+	case CTL_STATUS: status_request(s, conn, &m.ctl_status); break;
+	case CTL_CHANGE: change(s, conn, &m.ctl_change.ops); break;
+	case CTL_FORCE: force_quorum(s, conn); break;
+	case CTL_LOG: log_tail(s, conn, m.ctl_log.lines); break;
+	case CTL_BACKUP: backup(s, conn, m.ctl_backup.path); break;
+	case CTL_METADATA: metadata(s, conn, m.ctl_metadata.agent); break;
+	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
+	default: answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
+	}
+}
+
+static void on_close(void *ctx, uint32_t conn)
+{
+	struct shell *s = ctx;
+
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
+		if (s->streams[i].conn == conn)
+			stream_end(&s->streams[i]);
+	for (uint32_t i = 0; i < s->n_waiters;) {
+		if (s->waiters[i].conn == conn)
+			s->waiters[i] = s->waiters[--s->n_waiters];
+		else
+			i++;
+	}
+}
+
+int shell_control_open(struct shell *s, char *text, size_t text_size)
+{
+	struct control_handlers handlers = { on_request, on_close, on_writable };
+	int ret = control_open(&s->control, s->loop, s->options.run_dir, s->options.admin_group, s->options.reader_group,
+			       &handlers, s);
+
+	if (ret)
+		snprintf(text, text_size, "control socket: %s", ret == -EADDRINUSE ? "another clusterd has it" : strerror(-ret));
+	return ret;
+}
+
+void shell_control_close(struct shell *s)
+{
+	if (s->control)
+		control_close(s->control);
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
+		stream_end(&s->streams[i]);
+}
