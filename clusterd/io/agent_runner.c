@@ -17,6 +17,8 @@
 #include "cleanup.h"
 #include "units.h"
 
+#define NS_PER_MS 1000000ull
+
 static const char *const action_names[AGENT_ACTIONS] = {
 	[AGENT_NONE] = "none",
 	[AGENT_START] = "start",
@@ -380,15 +382,15 @@ static void result_of_errno(struct job *job, int error, const char *path)
 	}
 }
 
-/* Open the record of the run. False: the job may not run (its result is set). */
-static bool job_record(struct job *job, int *fd)
+/* Open the record of the run: 0 and perhaps a descriptor, or why the job may not run. */
+static int job_record(struct job *job, int *fd)
 {
 	const struct request *rq = &job->request;
 	bool starts = rq->action == AGENT_START || rq->action == AGENT_MIGRATE_FROM;
 	int r = 0;
 
 	if (!job->resource)
-		return true;
+		return 0;
 	if (starts)
 		r = record_active_write(job->a, rq);
 	if (!r) {
@@ -396,11 +398,14 @@ static bool job_record(struct job *job, int *fd)
 		r = *fd < 0 ? *fd : 0;
 	}
 	/* A stop must be tried even when the host is out of space for notes. */
-	if (!r || !starts)
-		return true;
-	job_result(job, AGENT_SPAWN_FAILED, OCF_ERR_GENERIC,
-		   "not started, because that could not be recorded in %s: %s; make space there", job->a->run_dir, strerror(-r));
-	return false;
+	return starts ? r : 0;
+}
+
+static uint32_t time_left_ms(const struct job *job)
+{
+	uint64_t gone = process_now_ms() - job->started_ms;
+
+	return gone < job->request.timeout_ms ? job->request.timeout_ms - (uint32_t)gone : 1;
 }
 
 static int job_spawn(struct job *job, const char *path, int stat_fd)
@@ -412,7 +417,7 @@ static int job_spawn(struct job *job, const char *path, int stat_fd)
 	struct process_spec spec = {
 		.path = path,
 		.argv = argv,
-		.timeout_ms = job->request.timeout_ms,
+		.timeout_ms = time_left_ms(job),
 		.grace_ms = a->grace_ms,
 		.reap_ms = PROCESS_REAP_MS,
 		.stat_fd = stat_fd,
@@ -432,17 +437,47 @@ static int job_spawn(struct job *job, const char *path, int stat_fd)
 	return process_spawn(a->loop, &spec, &events, job, &job->process);
 }
 
-static void job_start(struct job *job)
+/* Passes by itself on a host under pressure (ETXTBSY: an upgrade is writing the file). No reason to fail a stop or a monitor. */
+static bool is_shortage(int error)
+{
+	return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ETXTBSY;
+}
+
+static void job_try(struct job *job);
+
+static void on_retry(void *data)
+{
+	struct job *job = data;
+
+	job->retry = 0;
+	job_try(job);
+}
+
+static void job_try_failed(struct job *job, int error, const char *path, bool recorded)
+{
+	struct agents *a = job->a;
+
+	if (job->resource)
+		record_running_remove(a, job->request.resource_id);
+	if (is_shortage(error) && process_now_ms() - job->started_ms + AGENT_RETRY_MS < job->request.timeout_ms &&
+	    !qb_loop_timer_add(a->loop, QB_LOOP_MED, AGENT_RETRY_MS * NS_PER_MS, job, on_retry, &job->retry))
+		return;
+	if (recorded)
+		result_of_errno(job, error, path);
+	else
+		job_result(job, AGENT_SPAWN_FAILED, OCF_ERR_GENERIC,
+			   "not started, because that could not be recorded in %s: %s; make space there", a->run_dir,
+			   strerror(-error));
+	job_finish_later(job);
+}
+
+static void job_try(struct job *job)
 {
 	char path[AGENT_PATH_SIZE], error[AGENT_REPORT_SIZE];
 	struct stat st;
 	cleanup_fd int fd = -1;
 	int r;
 
-	job->started_ms = process_now_ms();
-	job->state = JOB_RUNNING;
-	if (job->resource)
-		job->resource->running = job;
 	r = agent_path(job->a, job->request.agent, path, &st, error);
 	if (r) {
 		job_result(job, r == -ENOENT ? AGENT_NOT_INSTALLED : AGENT_SPAWN_FAILED,
@@ -450,19 +485,25 @@ static void job_start(struct job *job)
 		job_finish_later(job);
 		return;
 	}
-	if (!job_record(job, &fd)) {
-		job_finish_later(job);
+	r = job_record(job, &fd);
+	if (r) {
+		job_try_failed(job, r, path, false);
 		return;
 	}
 	r = job_spawn(job, path, fd);
-	if (r == -ENOSPC && job->request.action == AGENT_STOP)
+	if ((r == -ENOSPC || r == -EFBIG) && job->request.action == AGENT_STOP)
 		r = job_spawn(job, path, -1);
-	if (!r)
-		return;
+	if (r)
+		job_try_failed(job, r, path, true);
+}
+
+static void job_start(struct job *job)
+{
+	job->started_ms = process_now_ms();
+	job->state = JOB_RUNNING;
 	if (job->resource)
-		record_running_remove(job->a, job->request.resource_id);
-	result_of_errno(job, r, path);
-	job_finish_later(job);
+		job->resource->running = job;
+	job_try(job);
 }
 
 static void pool_run(struct agents *a, enum pool_id id)
@@ -504,7 +545,14 @@ void job_cancel(struct job *job)
 		break;
 	case JOB_RUNNING:
 		job->cancelled = true;
-		process_kill(job->process);
+		if (job->process) {
+			process_kill(job->process);
+			break;
+		}
+		qb_loop_timer_del(job->a->loop, job->retry);
+		job->retry = 0;
+		job_result(job, AGENT_CANCELLED, OCF_ERR_GENERIC, "cancelled before it ran");
+		job_finish_later(job);
 		break;
 	case JOB_FINISHED:
 	case JOB_STUCK:
@@ -875,6 +923,8 @@ static void jobs_free(struct agents *a)
 
 		if (job->state == JOB_FINISHED)
 			qb_loop_job_del(a->loop, QB_LOOP_MED, job, deliver_later);
+		if (job->retry)
+			qb_loop_timer_del(a->loop, job->retry);
 		if (job->process)
 			process_abandon(job->process, kill && job->state != JOB_STUCK);
 		if (job->process && kill && job->resource)

@@ -19,6 +19,7 @@
 #define AGENT_OP_BUCKETS 1024
 #define AGENT_LINE_SIZE 512      /* what is kept of one line of output while it is looked at */
 #define AGENT_PATH_SIZE 512
+#define AGENT_RETRY_MS 200       /* between tries to spawn while the host is short of memory, processes or descriptors */
 #define AGENT_VARS_MAX 512       /* environment variables of an agent */
 #define AGENT_VARS_SIZE (16 * 1024)
 
@@ -75,6 +76,7 @@ struct job {
 	struct process *process;
 	struct capture *capture; /* from the spawn on: a waiting job is small */
 	uint64_t requested_ms, started_ms;
+	qb_loop_timer_handle retry; /* set while RUNNING without a process: the host is short of something */
 	/* The result, valid from FINISHED (or STUCK) on. */
 	enum agent_status status;
 	int rc;

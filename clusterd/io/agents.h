@@ -13,8 +13,10 @@
  * - Three pools of slots (stops; other operations; recurring monitors): none can starve another. First come, first served
  *   within a pool.
  *
- * Time-outs run from the spawn, not from the request. Processes: see process.h, also for what a time-out kills; a child of
- * an agent that called setsid(2) survives it.
+ * Time-outs run from the moment an operation has its slot, not from the request; tries to spawn on a host that is short of
+ * memory, processes or descriptors count. What has to be killed reports up to grace_ms + PROCESS_REAP_MS after its time-out:
+ * a chain of time-outs must have room for that. Processes: see process.h, also for what a time-out kills; a child of an agent
+ * that called setsid(2) survives it.
  *
  * Source: OCF Resource Agent API 1.1 (ClusterLabs/OCF-spec, ra/1.1/resource-agent-api.md); Debian's ocf-shellfuncs.
  */

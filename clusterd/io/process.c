@@ -107,14 +107,11 @@ static int stat_read(pid_t pid, char line[PROCESS_STAT_SIZE])
 	return 0;
 }
 
-static bool in_session(pid_t pid, pid_t leader)
+static bool has_ended(int pidfd)
 {
-	char line[PROCESS_STAT_SIZE];
-	pid_t found, session = 0;
-	uint64_t start;
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	return !stat_read(pid, line) && !process_stat_parse(line, &found, &session, &start) && session == leader &&
-	       strrchr(line, ')')[2] != 'Z';
+	return poll(&p, 1, 0) != 0;
 }
 
 /* SIGKILL to every live process of the session but the leader; how many there were. */
@@ -133,11 +130,11 @@ static int session_kill_pass(pid_t leader)
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid == leader || !in_session(pid, leader))
+		if (pid == leader || getsid(pid) != leader)
 			continue;
 		/* Checked again with the pidfd in hand: the number may have become someone else's in between. */
 		fd = pidfd_open(pid, 0);
-		if (fd < 0 || !in_session(pid, leader))
+		if (fd < 0 || has_ended(fd) || getsid(pid) != leader)
 			continue;
 		pidfd_send_signal(fd, SIGKILL, NULL, 0);
 		count++;
@@ -149,11 +146,16 @@ static int session_kill_pass(pid_t leader)
 /* An unreaped child's id is ours for sure. An adopted one's is ours only while it lives: init reaps it at once. */
 static bool id_is_ours(const struct process *p)
 {
-	struct pollfd gone = { .fd = p->pidfd, .events = POLLIN };
-
-	return !p->adopted || poll(&gone, 1, 0) == 0;
+	return !p->adopted || !has_ended(p->pidfd);
 }
 
+static void kill_group(const struct process *p)
+{
+	if (id_is_ours(p))
+		kill(-p->pid, SIGKILL);
+}
+
+/* Also those that the shell's job control put into groups of their own. */
 static void kill_all(const struct process *p)
 {
 	if (!id_is_ours(p))
@@ -387,7 +389,7 @@ static void on_grace_timer(void *data)
 
 	p->step = 0;
 	p->state = KILL;
-	kill_all(p);
+	kill_group(p);
 	qb_loop_timer_add(p->loop, QB_LOOP_MED, p->reap_ms * NS_PER_MS, p, on_reap_timer, &p->step);
 }
 

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Figures: each prints name, value, unit, target, verdict.
+
+test_tools += \
+	tests/bench/bench_agents \
+	$(NULL)

@@ -39,7 +39,7 @@ struct rig_report {
 struct rig {
 	qb_loop_t *loop;
 	struct agents *a;
-	char dir[64];
+	char dir[128];
 	char agents_dir[512];
 	char state_dir[512];
 	struct rig_result *results;
@@ -119,7 +119,7 @@ static inline void rig_source_path(char *out, size_t size, const char *path)
 static inline void rig_open_agents(struct rig *rig, struct agents_options options)
 {
 	static const struct agents_callbacks callbacks = { rig_result_note, rig_report_note };
-	char run[128], error[AGENT_REPORT_SIZE];
+	char run[192], error[AGENT_REPORT_SIZE];
 
 	snprintf(run, sizeof(run), "%s/run", rig->dir);
 	options.run_dir = run;
@@ -138,7 +138,10 @@ static inline void rig_init_at(struct rig *rig, const char *dir, struct agents_o
 	memset(rig, 0, sizeof(*rig));
 	rig->results = calloc(RIG_RESULTS, sizeof(*rig->results));
 	REQUIRE(rig->results != NULL);
-	snprintf(rig->dir, sizeof(rig->dir), "%s", dir ? dir : "/tmp/clusterd-test.XXXXXX");
+	if (dir)
+		snprintf(rig->dir, sizeof(rig->dir), "%s", dir);
+	else
+		snprintf(rig->dir, sizeof(rig->dir), "%s/clusterd-test.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	REQUIRE(dir || mkdtemp(rig->dir) != NULL);
 	snprintf(rig->state_dir, sizeof(rig->state_dir), "%s/state", rig->dir);
 	rig_source_path(rig->agents_dir, sizeof(rig->agents_dir), "tests/fault/agents");

@@ -6,7 +6,7 @@
 #define FAULT "ocf:test:fault"
 
 static struct rig rig;
-static char log_path[128], fifo[128], params[256], held[512];
+static char log_path[192], fifo[192], params[300], held[600];
 static int fifo_fd;
 
 static void fresh(struct agents_options options)
@@ -246,7 +246,7 @@ static void test_environment(void)
 static void test_shutdown(void)
 {
 	struct agent_request rq;
-	char pids[160], text[300];
+	char pids[192], text[300];
 
 	fresh((struct agents_options){ 0 });
 	snprintf(pids, sizeof(pids), "%s/pids", rig.dir);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The runner with agents that misbehave (tests/fault/agents): a clear result each time, nothing left behind. */
+#include <sys/resource.h>
+
 #include "tests/unit/agents_rig.h"
 
 #define FAULT "ocf:test:fault"
 #define TIMEOUT_MS 300 /* of agents that never end; what must not time out has 20 s */
 #define LONG_MS 20000
+#define SLACK_MS 50 /* the time-out began before the process did */
 
 static struct rig rig;
-static char pids[128];
+static char pids[192];
 
 static const struct rig_result *fault(const char *how, uint32_t timeout_ms)
 {
@@ -42,7 +45,7 @@ static void test_hangs(void)
 	CHECK_EQ(r->r.status, AGENT_TIMEOUT);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
 	CHECK_STR(r->text, "timed out after 300 ms and was killed");
-	CHECK(r->r.duration_ms >= TIMEOUT_MS);
+	CHECK(r->r.duration_ms >= TIMEOUT_MS - SLACK_MS);
 	all_dead(2);
 }
 
@@ -53,7 +56,7 @@ static void test_ignores_term(void)
 	fresh();
 	r = fault("ignore_term", TIMEOUT_MS);
 	CHECK_EQ(r->r.status, AGENT_TIMEOUT);
-	CHECK(r->r.duration_ms >= TIMEOUT_MS + 100);
+	CHECK(r->r.duration_ms >= TIMEOUT_MS + 100 - SLACK_MS);
 	all_dead(2);
 }
 
@@ -211,6 +214,53 @@ static void test_after_timeout(void)
 	all_dead(3);
 }
 
+static void on_relief(void *data)
+{
+	setrlimit(RLIMIT_NOFILE, data);
+}
+
+/* Descriptors are short for a while: that is no failure of the resource. */
+static void test_shortage(void)
+{
+	struct rlimit old, few;
+	struct agent_request rq = rig_request(1, AGENT_STOP, 1, FAULT, "how=exit\ncode=0\n");
+	qb_loop_timer_handle timer;
+	int fd;
+
+	fresh();
+	REQUIRE(!getrlimit(RLIMIT_NOFILE, &old));
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	few = old;
+	few.rlim_cur = (rlim_t)fd + 1;
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &few));
+	CHECK_EQ(agents_run(rig.a, &rq), 0);
+	qb_loop_timer_add(rig.loop, QB_LOOP_LOW, 300 * RIG_NS_PER_MS, &old, on_relief, &timer);
+	rig_wait_results(&rig, 1);
+	CHECK_EQ(rig_last(&rig)->r.status, AGENT_DONE);
+	CHECK_EQ(rig_last(&rig)->r.rc, 0);
+	/* It does not last longer than the operation's own time. */
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &few));
+	rq.op = 2;
+	rq.timeout_ms = 500;
+	CHECK_EQ(agents_run(rig.a, &rq), 0);
+	rig_wait_results(&rig, 2);
+	CHECK_EQ(rig_last(&rig)->r.status, AGENT_SPAWN_FAILED);
+	CHECK_EQ(rig_last(&rig)->r.rc, OCF_ERR_GENERIC);
+	CHECK_CONTAINS(rig_last(&rig)->text, "Too many open files");
+	/* Cancelled while it waits for the next try; and the module ends while another waits. */
+	rq.op = 3;
+	rq.timeout_ms = LONG_MS;
+	CHECK_EQ(agents_run(rig.a, &rq), 0);
+	CHECK_EQ(agents_cancel(rig.a, 3), 0);
+	rig_wait_results(&rig, 3);
+	CHECK_EQ(rig_last(&rig)->r.status, AGENT_CANCELLED);
+	rq.op = 4;
+	CHECK_EQ(agents_run(rig.a, &rq), 0);
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &old));
+	close(fd);
+	rig_done(&rig);
+}
+
 int main(void)
 {
 	test_hangs();
@@ -224,5 +274,6 @@ int main(void)
 	test_missing();
 	test_not_executable();
 	test_after_timeout();
+	test_shortage();
 	return check_result();
 }

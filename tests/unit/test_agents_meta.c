@@ -100,7 +100,7 @@ static size_t meta_runs(const char *path)
 /* Many questions, one run; a changed file is asked again. */
 static void test_cache(void)
 {
-	char count[128], variable[160], path[128], script[4096], source[600];
+	char count[192], variable[224], path[192], script[4096], source[600];
 	const char *environment[] = { variable, NULL };
 	int fd;
 

@@ -6,7 +6,7 @@
 #define FAULT "ocf:test:fault"
 
 static struct rig rig;
-static char log_path[128], fifo[128], params[256], held[512], state_path[600];
+static char log_path[192], fifo[192], params[300], held[600], state_path[600];
 static int fifo_fd;
 
 static void fresh(void)

@@ -43,7 +43,7 @@ static void test_delay(void)
 
 static void nginx_config(char *params, size_t size, unsigned int port)
 {
-	char path[128];
+	char path[192];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/nginx.conf", rig.dir);

@@ -9,7 +9,7 @@
 #define FAULT "ocf:test:fault"
 
 static struct rig rig;
-static char log_path[128], fifo[128], pids[128], params[300], held[512];
+static char log_path[192], fifo[192], pids[192], params[300], held[600];
 static int fifo_fd;
 
 static void fresh(void)
@@ -43,7 +43,7 @@ static void note_record(void *user, const struct agent_record *record)
 
 static int list(void)
 {
-	char run[128];
+	char run[192];
 
 	snprintf(run, sizeof(run), "%s/run", rig.dir);
 	found_count = 0;
@@ -52,7 +52,7 @@ static int list(void)
 
 static void file_write(const char *name, const char *text)
 {
-	char path[256];
+	char path[300];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/run/%s", rig.dir, name);
@@ -63,7 +63,7 @@ static void file_write(const char *name, const char *text)
 
 static bool file_there(const char *name)
 {
-	char path[256];
+	char path[300];
 
 	snprintf(path, sizeof(path), "%s/run/%s", rig.dir, name);
 	return access(path, F_OK) == 0;
@@ -121,7 +121,7 @@ static void test_life(void)
 /* Another daemon runs the operation and is killed in the middle of it; ours takes over. */
 static void crash_during(struct agent_request rq, bool (*when)(struct rig *rig, void *data), void *data)
 {
-	char dir[64];
+	char dir[128];
 	pid_t pid;
 
 	snprintf(dir, sizeof(dir), "%s", rig.dir);
