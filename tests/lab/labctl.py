@@ -77,7 +77,8 @@ def is_alive(name):
 
 def find_bindirs(bindir):
     """Directories that hold clusterd and its tools, for the PATH inside the hosts."""
-    bases = [bindir] if bindir else [os.environ.get('CLUSTERD_BINDIR'), os.getcwd(), os.path.dirname(os.path.dirname(SRCDIR))]
+    bases = [bindir] if bindir else [os.environ.get('CLUSTERD_BINDIR'), os.environ.get('top_builddir'), os.getcwd(),
+                                     os.path.dirname(os.path.dirname(SRCDIR))]
     found = []
     for base in filter(None, bases):
         base = os.path.realpath(base)

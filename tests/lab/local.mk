@@ -15,6 +15,9 @@ root_tests += \
 
 # The lab compiles its helpers itself: it is a tool that works without a build tree.
 test_data += \
+	tests/lab/README.md \
+	tests/lab/agents/brokenmeta \
+	tests/lab/agents/misbehave \
 	tests/lab/agents/tracker \
 	tests/lab/inside.sh \
 	tests/lab/lab \
@@ -22,11 +25,21 @@ test_data += \
 	tests/lab/labconf.py \
 	tests/lab/labctl.py \
 	tests/lab/labinit.c \
+	tests/lab/labsend.c \
 	tests/lab/labserver.py \
 	tests/lab/labtest.py \
 	tests/lab/labtrack.c \
 	tests/lab/labwatch.c \
 	tests/lab/observer.py \
 	tests/lab/outside.sh \
+	tests/lab/scale63 \
 	tests/lab/scenarios \
 	$(NULL)
+
+# All of the scenario suite, two hundred random faults with and without a fence device, and 63 hosts: about two hours.
+.PHONY: check-lab
+check-lab: all
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/lab/scenarios --hosts 3,4,5
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/lab/scenarios --hosts 5 --random 200
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/lab/scenarios --hosts 3 --fence --random 200
+	$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/lab/scale63
