@@ -151,8 +151,8 @@ int cmd_version(struct ctl *ctl)
 	char daemon[TEXT_SIZE] = "";
 	uint32_t level = 0;
 
-	if (!ctl_link_open(ctl->options.socket, &link)) {
-		if (!ctl_link_send(link, &m) && !ctl_link_receive(link, CTL_ANSWER_MS, &m) && m.type == ANSWER_STATUS)
+	if (!ctl_link_open(ctl->options.socket, ctl_patience(ctl), &link)) {
+		if (!ctl_link_send(link, &m) && !ctl_link_receive(link, ctl_patience(ctl), &m) && m.type == ANSWER_STATUS)
 			snprintf(daemon, sizeof(daemon), "%s", m.answer_status.version);
 		ctl->link = link;
 		if (*daemon && !ctl_view_load(ctl))

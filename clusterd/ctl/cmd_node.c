@@ -71,7 +71,7 @@ int cmd_node_start(struct ctl *ctl)
 				"node %s: clusterd can be started on this machine only; there, run 'systemctl start "
 				"clusterd' (as by ssh %s)",
 				ctl->argv[0], ctl->argv[0]);
-	if (!ctl_link_open(ctl->options.socket, &link)) {
+	if (!ctl_link_open(ctl->options.socket, ctl_patience(ctl), &link)) {
 		ctl_link_close(link);
 		if (!ctl->options.quiet)
 			fprintf(ctl->out, "clusterd runs on this node already\n");

@@ -247,19 +247,14 @@ int ctl_each(struct ctl *ctl, enum change_verb verb, const char *arg, int goal)
 	if (!c)
 		return ctl_no_memory(ctl);
 	for (int i = 0; i < ctl->argc && !rc; i++) {
-		uint32_t id = ctl_find(ctl, kind, ctl->argv[i]);
-
-		if (!id) {
+		if (!ctl_find(ctl, kind, ctl->argv[i])) {
 			rc = refusal_exit_code(REFUSED_NOT_FOUND);
 			break;
 		}
 		ctl_change_op(c, verb, kind, ctl->argv[i], arg);
 		rc = ctl_change_put(ctl, c);
-		if (goal < 0)
-			continue;
-		ctl_change_goal(c, (enum ctl_goal_kind)goal, ctl->argv[i], 0, 0);
-		if (kind == KIND_RESOURCE && verb == VERB_RESTART && c->n_goals)
-			c->goals[c->n_goals - 1].since_ms = ctl->view.state->resources[id].since_ms;
+		if (goal >= 0)
+			ctl_change_goal(c, (enum ctl_goal_kind)goal, ctl->argv[i], 0, 0);
 	}
 	if (!rc)
 		return ctl_change_run(ctl, c);

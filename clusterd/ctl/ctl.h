@@ -138,6 +138,8 @@ bool ctl_confirm(struct ctl *ctl, const char *format, ...) __attribute__((format
 /* 0, or an exit code after an error. Connects when needed. */
 int ctl_connect(struct ctl *ctl);
 int ctl_view_load(struct ctl *ctl);
+/* How long an answer that needs no other node may take. */
+uint32_t ctl_patience(const struct ctl *ctl);
 /* A second copy of what ctl->view has, to try things on; free with ctl_state_free(). NULL: no memory. */
 struct state *ctl_state_copy(const struct state *from);
 struct state *ctl_state_new(void);

@@ -195,7 +195,7 @@ static void progress_say(struct ctl *ctl)
 	struct ctl_link *second;
 	char nodes[TEXT_SIZE];
 
-	if (ctl->options.quiet || ctl_link_open(ctl->options.socket, &second))
+	if (ctl->options.quiet || ctl_link_open(ctl->options.socket, ctl_patience(ctl), &second))
 		return;
 	if (!ctl_link_send(second, &m) && !ctl_link_receive(second, PROGRESS_FIRST_MS, &m) && m.type == ANSWER_STATUS) {
 		nodeset_t waits = m.answer_status.waiting_for | m.answer_status.slow;

@@ -24,7 +24,6 @@ struct ctl_goal {
 	enum ctl_goal_kind kind;
 	char name[NAME_SIZE]; /* of the role, node or resource */
 	uint32_t node, from;
-	uint64_t since_ms; /* resource: its state must be newer, unless 0 */
 };
 
 struct ctl_change_part {

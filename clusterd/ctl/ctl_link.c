@@ -45,7 +45,7 @@ static void name_choose(const char *socket, char out[CONTROL_NAME_SIZE])
 }
 
 /* The handshake by hand: a stopped daemon must not hold us. */
-static int handshake(struct ctl_link *link)
+static int handshake(struct ctl_link *link, uint32_t timeout_ms)
 {
 	struct pollfd p = { .events = POLLIN };
 	int rc;
@@ -54,7 +54,7 @@ static int handshake(struct ctl_link *link)
 	if (!link->qb)
 		return errno ? -errno : -ENOTCONN;
 	do
-		rc = poll(&p, 1, CTL_CONNECT_MS);
+		rc = poll(&p, 1, (int)timeout_ms);
 	while (rc < 0 && errno == EINTR);
 	if (rc <= 0) {
 		qb_ipcc_disconnect(link->qb);
@@ -63,7 +63,7 @@ static int handshake(struct ctl_link *link)
 	return qb_ipcc_connect_continue(link->qb); /* frees the connection when it fails */
 }
 
-int ctl_link_open(const char *socket, struct ctl_link **ret_link)
+int ctl_link_open(const char *socket, uint32_t timeout_ms, struct ctl_link **ret_link)
 {
 	struct ctl_link *link = calloc(1, sizeof(*link));
 	int rc;
@@ -71,7 +71,7 @@ int ctl_link_open(const char *socket, struct ctl_link **ret_link)
 	if (!link)
 		return -ENOMEM;
 	name_choose(socket, link->name);
-	rc = handshake(link);
+	rc = handshake(link, timeout_ms < CTL_CONNECT_MS ? timeout_ms : CTL_CONNECT_MS);
 	if (rc) {
 		free(link);
 		return rc;

@@ -8,7 +8,7 @@
 
 #include "proto/message.h"
 
-#define CTL_CONNECT_MS 5000 /* a daemon that takes longer to accept is called unresponsive */
+#define CTL_CONNECT_MS 5000 /* the most that anybody waits for a daemon to accept */
 #define CTL_ANSWER_MS 15000 /* the same for an answer that needs no other node */
 
 struct ctl_link;
@@ -17,7 +17,7 @@ struct ctl_link;
  * `socket`: name of the IPC service, or a run directory (begins with '/'); NULL: $CLUSTERD_SOCKET, else the standard one.
  * 0 or negative errno: -ENOENT/-ECONNREFUSED (no daemon), -EACCES, -ETIMEDOUT (does not answer), -EMFILE (too many clients).
  */
-int ctl_link_open(const char *socket, struct ctl_link **ret_link);
+int ctl_link_open(const char *socket, uint32_t timeout_ms, struct ctl_link **ret_link);
 void ctl_link_close(struct ctl_link *link);
 const char *ctl_link_name(const struct ctl_link *link);
 /* Readable when a message may be there. */

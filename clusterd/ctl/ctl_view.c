@@ -80,7 +80,7 @@ static int unreachable(struct ctl *ctl, int error)
 
 int ctl_connect(struct ctl *ctl)
 {
-	int rc = ctl->link ? 0 : ctl_link_open(ctl->options.socket, &ctl->link);
+	int rc = ctl->link ? 0 : ctl_link_open(ctl->options.socket, ctl_patience(ctl), &ctl->link);
 
 	return rc ? unreachable(ctl, rc) : 0;
 }
@@ -115,6 +115,14 @@ static int view_take(struct ctl *ctl, const struct message *m)
 	}
 }
 
+/* clusterd answers these out of its own memory: a short patience, shorter still with --timeout. */
+uint32_t ctl_patience(const struct ctl *ctl)
+{
+	uint64_t ms = (uint64_t)ctl->timeout_s * MS_PER_SECOND;
+
+	return ms < CTL_ANSWER_MS ? (uint32_t)ms : CTL_ANSWER_MS;
+}
+
 static int view_answer(struct ctl *ctl, uint32_t timeout_ms)
 {
 	struct message m;
@@ -146,7 +154,7 @@ static int view_fetch(struct ctl *ctl)
 		return ctl_fail(ctl, EXIT_UNREACHABLE, "memory", "no memory for the cluster's state");
 	ctl_state_free(ctl->view.state);
 	ctl->view.state = fresh;
-	rc = view_request(ctl, &m, CTL_ANSWER_MS);
+	rc = view_request(ctl, &m, ctl_patience(ctl));
 	state_reindex(ctl->view.state);
 	if (ctl->view.self.epoch == 0 && ctl->view.self.seq == 0) {
 		ctl->view.self.epoch = fresh->tag.epoch;
@@ -225,7 +233,7 @@ int ctl_view_load(struct ctl *ctl)
 	if (!rc) {
 		struct message m = status_request(ctl, 0);
 
-		rc = view_request(ctl, &m, CTL_ANSWER_MS);
+		rc = view_request(ctl, &m, ctl_patience(ctl));
 	}
 	return rc ? rc : view_fetch(ctl);
 }
@@ -243,7 +251,7 @@ int ctl_view_answer(struct ctl *ctl)
 {
 	struct msg_answer_status before = ctl->view.self;
 
-	if (view_answer(ctl, ctl->asked_ms + CTL_ANSWER_MS))
+	if (view_answer(ctl, ctl->asked_ms + ctl_patience(ctl)))
 		return -EIO;
 	if (before.epoch == ctl->view.self.epoch && before.seq == ctl->view.self.seq)
 		return before.phase == ctl->view.self.phase && before.members == ctl->view.self.members ? -ETIMEDOUT : 0;

@@ -55,8 +55,6 @@ static enum reached resource_reached(const struct state *s, const struct ctl_goa
 		return REACHED;
 	if (x->state == RES_BLOCKED)
 		return NEVER;
-	if (g->since_ms && x->since_ms == g->since_ms)
-		return NOT_YET;
 	return role_settled(s, r);
 }
 

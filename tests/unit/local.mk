@@ -10,6 +10,7 @@ unit_tests += \
 	tests/unit/test_agents_record \
 	tests/unit/test_bytes \
 	tests/unit/test_change \
+	tests/unit/test_ctl \
 	tests/unit/test_message \
 	tests/unit/test_object_text \
 	tests/unit/test_objects \
@@ -24,11 +25,13 @@ unit_tests += \
 	$(NULL)
 test_tools += \
 	tests/unit/ctl_canned \
+	tests/unit/ctl_server \
 	tests/unit/ringtool \
 	$(NULL)
 script_tests += \
 	tests/unit/test_ctl_config.sh \
 	tests/unit/test_ctl_golden.py \
+	tests/unit/test_ctl_live.sh \
 	tests/unit/test_ctl_manual.py \
 	$(NULL)
 noinst_HEADERS += \

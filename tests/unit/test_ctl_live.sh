@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# clusterctl against a daemon: changes, waiting, following, and daemons that misbehave.
+# shellcheck source=tests/lib/testlib.sh
+. "${top_srcdir:?}/tests/lib/testlib.sh"
+
+ctl=$top_builddir/clusterd/ctl/clusterctl
+export CLUSTERD_SOCKET=$tmp/run TZ=UTC
+server=
+stop_server() {
+	[ -z "$server" ] || kill "$server" 2>/dev/null
+	[ -z "$server" ] || wait "$server" 2>/dev/null
+	server=
+}
+at_exit stop_server
+
+# serve [MODE]: a fresh daemon on the canned state
+serve() {
+	rm -f "$tmp/ready"
+	stop_server
+	"$top_builddir/tests/unit/ctl_server" "$CLUSTERD_SOCKET" "$tmp/canned" "$@" >"$tmp/ready" 2>"$tmp/server" &
+	server=$!
+	wait_until 10 grep -qsx ready "$tmp/ready" || fail "the test daemon does not start: $(cat "$tmp/server")"
+}
+
+# check CODE PATTERN ARGUMENTS...: exit code and output of clusterctl
+check() {
+	local code=$1 pattern=$2 got
+
+	shift 2
+	timeout 60 "$ctl" "$@" >"$tmp/out" 2>&1 </dev/null
+	got=$?
+	[ "$got" -eq "$code" ] || fail "clusterctl $*: exit code $got, not $code: $(cat "$tmp/out")"
+	[ -z "$pattern" ] || grep -Eq -- "$pattern" "$tmp/out" || fail "clusterctl $*: no '$pattern' in: $(cat "$tmp/out")"
+}
+
+"$top_builddir/tests/unit/ctl_canned" "$tmp/canned" || fail "the canned state cannot be made"
+check 2 'systemctl start clusterd' status
+
+serve
+check 0 'Cluster demo: quorate' status
+check 0 'feature level 1 is in force' version
+check 0 'role web: online on n3' role move web n3 --wait
+check 0 '^web +online +n3 ' role list
+check 0 'role web: offline' role stop web --wait
+check 0 '' role start web --wait
+check 0 '"reached": true' role move web --wait --json
+check 0 '' role create web3 --wait
+check 0 '' resource add web3 job ocf:heartbeat:Dummy monitor_interval=1min --wait -- state=/tmp/x fake=a=b
+check 0 'fake=a=b' resource show job
+check 0 '^job +web3 .* started' resource list web3
+check 0 '' resource set job params-=fake
+check 0 'resource job: starting' resource restart job --wait
+check 0 '' role rename web3 web4
+check 7 'role stop web4' role delete web4
+check 0 '' role stop web4 --wait
+check 0 '' role delete web4
+check 4 'no such role' role show web4
+check 0 'node n1: drained, 0 roles' node drain n1 --wait
+check 0 'drained' node list
+check 0 '' node resume n1 --failback --wait
+check 18 '--timeout' role start huge --wait --timeout 1
+check 5 'web' role create web
+check 0 '' config export "$tmp/config.json"
+check 0 '0 to create, 0 to change, 0 to delete' config import "$tmp/config.json"
+sed -i 's/"delay": "5s"/"delay": "7s"/' "$tmp/config.json"
+check 0 'change +set +front +delay' config import "$tmp/config.json"
+check 0 'front .* 7s' set list
+check 0 '' state save "$tmp/saved"
+check 5 'exists already' state save "$tmp/saved"
+check 0 'as saved' status --state "$tmp/saved"
+check 0 '^two$' log
+check 0 'State file' resource describe ocf:heartbeat:Dummy
+check 0 '"shortdesc": "State file"' resource describe ocf:heartbeat:Dummy --json
+check 4 'not installed' resource describe ocf:heartbeat:Nothing
+check 15 "$tmp/x" backup "$tmp/x"
+check 1 'say --yes' quorum force
+check 0 '' quorum force --yes
+check 1 'say --yes' node confirm-fenced n1
+check 0 '^web$' complete role show we
+check 0 '^priority=high$' complete role set web priority=h
+
+# following: a change made later shows up, in a pipe too
+"$ctl" events --follow --since 0 >"$tmp/events" 2>&1 &
+follow=$!
+"$ctl" watch >"$tmp/watch" 2>&1 &
+watch=$!
+at_exit "kill $follow $watch 2>/dev/null"
+wait_until 10 grep -q 'Cluster demo' "$tmp/watch" || fail "watch shows nothing: $(cat "$tmp/watch")"
+"$ctl" role create seen || fail "role create"
+wait_until 10 grep -q 'seen was created' "$tmp/events" || fail "events --follow missed it: $(cat "$tmp/events")"
+wait_until 10 grep -q 'seen was created' "$tmp/watch" || fail "watch missed it: $(cat "$tmp/watch")"
+check 0 '' node stop --wait
+wait_until 10 test ! -e "/proc/$follow" || fail "events --follow outlives its daemon"
+
+serve refuse
+check 10 '1 of 3 votes' role stop web
+serve die
+check 13 'may or may not' role stop web
+serve slow
+check 0 'waiting for n2: its disk is slow' role stop web
+check 13 '--timeout passed' role start web --timeout 1
+serve garbage
+check 2 'different versions' status
+serve mute
+check 2 'does not answer' status --timeout 1
+kill -STOP "$server"
+check 2 'does not answer' status --timeout 1
+kill -CONT "$server"
