@@ -177,6 +177,7 @@ void requests_tick(struct core *c)
 		if (p->state == PENDING_HELD)
 			finish(c, p, REFUSED_SYNCING, "the members could not agree on a view in time; nothing was changed");
 		else
-			finish(c, p, REFUSED_UNKNOWN_OUTCOME, "the answer of a majority did not come in time; look whether it was made");
+			finish(c, p, REFUSED_UNKNOWN_OUTCOME, "the answer of a majority did not come in time; "
+			       "look whether it was made");
 	}
 }

@@ -182,7 +182,7 @@ static void offer_word(struct ctl *ctl, const struct ctl_command *c, const struc
 		{ "NODE", KIND_NODE }, { "ROLE", KIND_ROLE }, { "RESOURCE", KIND_RESOURCE }, { "RULE", KIND_RULE },
 		{ "SET", KIND_SET }, { "NETWORK", KIND_NETWORK },
 	};
-	const struct object_type *type = object_type(c->kind);
+	const struct object_type *type = object_type(c ? c->kind : 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcmp(w->name, names[i].word) && view_quiet(ctl))
