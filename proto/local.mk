@@ -14,3 +14,11 @@ libcluster_proto_a_SOURCES = \
 	proto/objects.h \
 	proto/refusals.def \
 	$(NULL)
+
+# Prints PROTOCOL.md; a test compares.
+test_tools += \
+	proto/protocol_doc \
+	$(NULL)
+EXTRA_DIST += \
+	proto/PROTOCOL.md \
+	$(NULL)

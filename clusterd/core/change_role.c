@@ -63,7 +63,8 @@ bool change_role_stop(struct change *c)
 /* ---- move ---- */
 
 /* Why a node does not take the role, and what would make it. */
-static void verdict_explain(const struct state *s, const struct place_verdict *v, uint32_t node, char *out, size_t size)
+static void verdict_explain(const struct state *s, uint32_t role, const struct place_verdict *v, uint32_t node,
+			    char *out, size_t size)
 {
 	const char *name = s->nodes[node].name;
 	const char *other = state_name(s, KIND_ROLE, v->other), *rule = state_name(s, KIND_RULE, v->rule);
@@ -90,8 +91,8 @@ static void verdict_explain(const struct state *s, const struct place_verdict *v
 		snprintf(out, size, "it has not enough %s free", v->code == PLACE_NO_CPU ? "cpu" : "memory");
 		return;
 	case PLACE_AFFINITY:
-		snprintf(out, size, "the rule '%s' keeps the role with '%s', and it has no place for both",
-			 rule ? rule : "?", other ? other : "?");
+		snprintf(out, size, "the rule '%s' keeps the role with '%s', and it has no place for both", rule ? rule : "?",
+			 other ? other : "?");
 		return;
 	case PLACE_ANTI_AFFINITY:
 		snprintf(out, size, "the rule '%s' keeps the role apart from '%s', which is there", rule ? rule : "?",

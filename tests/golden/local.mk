@@ -3,8 +3,13 @@
 
 unit_tests += \
 	tests/golden/test_place \
+	tests/golden/test_wire \
+	$(NULL)
+script_tests += \
+	tests/golden/protocol_test.sh \
 	$(NULL)
 test_data += \
 	tests/golden/ctl \
 	tests/golden/place \
+	tests/golden/wire \
 	$(NULL)

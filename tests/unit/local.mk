@@ -22,6 +22,7 @@ unit_tests += \
 	tests/unit/test_process \
 	tests/unit/test_store \
 	tests/unit/test_watchdog \
+	tests/unit/test_wire_random \
 	$(NULL)
 test_tools += \
 	tests/unit/ctl_canned \

@@ -385,6 +385,9 @@ static void test_move_with_companions(void)
 	      { "move role web >n2", REFUSED_NOT, NULL });
 	CHECK_EQ(role("web")->target, 2);
 	CHECK_EQ(role("db")->target, 2);
+	STORY({ "move role db >n1", REFUSED_NOT, NULL }); /* whoever of them is asked takes the other along */
+	CHECK_EQ(role("db")->target, 0);
+	CHECK_EQ(role("web")->target, 0);
 }
 
 static void test_cleanup(void)
