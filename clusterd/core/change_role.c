@@ -63,8 +63,7 @@ bool change_role_stop(struct change *c)
 /* ---- move ---- */
 
 /* Why a node does not take the role, and what would make it. */
-static void verdict_explain(const struct state *s, uint32_t role, const struct place_verdict *v, uint32_t node,
-			    char *out, size_t size)
+static void verdict_explain(const struct state *s, const struct place_verdict *v, uint32_t node, char *out, size_t size)
 {
 	const char *name = s->nodes[node].name;
 	const char *other = state_name(s, KIND_ROLE, v->other), *rule = state_name(s, KIND_RULE, v->rule);
@@ -91,8 +90,8 @@ static void verdict_explain(const struct state *s, uint32_t role, const struct p
 		snprintf(out, size, "it has not enough %s free", v->code == PLACE_NO_CPU ? "cpu" : "memory");
 		return;
 	case PLACE_AFFINITY:
-		snprintf(out, size, "the rule '%s' keeps the role with '%s', and it has no place for both", rule ? rule : "?",
-			 other ? other : "?");
+		snprintf(out, size, "the rule '%s' keeps the role with '%s', and it has no place for both",
+			 rule ? rule : "?", other ? other : "?");
 		return;
 	case PLACE_ANTI_AFFINITY:
 		snprintf(out, size, "the rule '%s' keeps the role apart from '%s', which is there", rule ? rule : "?",
@@ -181,11 +180,18 @@ static uint32_t best_target(struct change *c, const struct role *r)
 	return 0;
 }
 
+/* Where the role is on its way to, or is. */
+static uint32_t bound_for(const struct role *r)
+{
+	return r->target ? r->target : r->owner;
+}
+
 static void aim(struct state *s, uint32_t id, uint32_t node)
 {
 	struct role *r = state_edit(s, KIND_ROLE, id);
 
-	state_set_target(s, id, node);
+	/* Back where it is, before it began to leave: no target at all. */
+	state_set_target(s, id, node == r->owner ? 0 : node);
 	r->moved_by_hand = 1;
 	r->drained_from = 0;
 	r->banned &= ~NODE_BIT(node);
@@ -193,34 +199,56 @@ static void aim(struct state *s, uint32_t id, uint32_t node)
 	r->reason_node = r->owner;
 }
 
-/* Companions by hard affinity come along: each of the group, found from rule to rule, that may not stay where it is. */
-static bool move_companions(struct change *c, uint32_t first)
+struct move_group {
+	uint16_t roles[ROLELIST_MAX];
+	size_t n;
+};
+
+static bool group_has(const struct move_group *g, uint32_t id)
 {
-	uint16_t group[ROLELIST_MAX] = { (uint16_t)first };
+	for (size_t i = 0; i < g->n; i++)
+		if (g->roles[i] == id)
+			return true;
+	return false;
+}
+
+/* The roles of one rule that may not stay where they are, now that one of them is aimed elsewhere. */
+static bool move_by_rule(struct change *c, const struct rule *rule, struct move_group *g)
+{
 	struct state *s = c->s;
 
-	for (size_t head = 0, tail = 1; head < tail; head++) {
+	for (size_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
+		struct place_request request = { 0 };
+		uint32_t id = rule->roles[i], at = bound_for(&s->roles[id]);
+		struct placement p;
+
+		if (!at || group_has(g, id) || place_check(s, id, at, NULL) != PLACE_AFFINITY)
+			continue;
+		place_role(s, id, &request, &p, NULL);
+		if (!p.node || g->n == ARRAY_SIZE(g->roles))
+			return change_refuse(c, REFUSED_NO_PLACE,
+					     "cannot move: the rule '%s' ties it to '%s', which cannot come along",
+					     rule->name, s->roles[id].name);
+		aim(s, id, p.node);
+		g->roles[g->n++] = (uint16_t)id;
+	}
+	return true;
+}
+
+/* Companions by hard affinity come along, found from rule to rule. */
+static bool move_companions(struct change *c, uint32_t first)
+{
+	struct move_group g = { { (uint16_t)first }, 1 };
+
+	for (size_t head = 0; head < g.n; head++) {
 		uint32_t n;
-		const uint16_t *rules = state_rules_of(s, group[head], &n);
+		const uint16_t *rules = state_rules_of(c->s, g.roles[head], &n);
 
-		for (uint32_t i = 0; i < n * ROLELIST_MAX; i++) {
-			const struct rule *rule = &s->rules[rules[i / ROLELIST_MAX]];
-			uint32_t id = rule->roles[i % ROLELIST_MAX];
-			struct place_request request = { 0 };
-			struct placement p;
+		for (uint32_t i = 0; i < n; i++) {
+			const struct rule *rule = &c->s->rules[rules[i]];
 
-			if (!id || !rule->hard || rule->kind != RULE_AFFINITY || !s->roles[id].owner ||
-			    s->roles[id].target || place_check(s, id, s->roles[id].owner, NULL) != PLACE_AFFINITY)
-				continue;
-			request.exclude = NODE_BIT(s->roles[id].owner);
-			place_role(s, id, &request, &p, NULL);
-			if (!p.node || tail == ARRAY_SIZE(group))
-				return change_refuse(
-					c, REFUSED_NO_PLACE,
-					"cannot move: the rule '%s' ties it to '%s', which cannot come along",
-					rule->name, s->roles[id].name);
-			aim(s, id, p.node);
-			group[tail++] = (uint16_t)id;
+			if (rule->hard && rule->kind == RULE_AFFINITY && !move_by_rule(c, rule, &g))
+				return false;
 		}
 	}
 	return true;
@@ -237,9 +265,6 @@ bool change_role_move(struct change *c)
 	if (!node)
 		return false;
 	aim(c->s, c->id, node);
-	/* Back where it is, before it began to leave. */
-	if (node == r->owner)
-		state_set_target(c->s, c->id, 0);
 	return move_companions(c, c->id);
 }
 
