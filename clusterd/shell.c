@@ -105,6 +105,7 @@ static void on_view(void *ctx, const struct ring_view *view)
 		 (unsigned long long)view->members, (unsigned long long)(view->nodedown | view->procdown));
 	e.confchg.view = view->number;
 	e.confchg.members = view->members;
+	e.confchg.procdown = view->procdown;
 	shell_step(s, &e);
 }
 

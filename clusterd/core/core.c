@@ -168,6 +168,7 @@ static void apply_result(struct core *c, uint32_t sender, const struct msg_resul
 static void apply_sequenced(struct core *c, uint32_t sender, const struct message *m)
 {
 	c->state->tag.seq++;
+	state_note_time(c->state, m->sent_ms);
 	c->changed_since_clock |= m->type != MSG_TIME;
 	switch (m->type) {
 	case MSG_CHANGE: apply_change(c, sender, &m->change); break;
@@ -270,7 +271,9 @@ void core_step(struct core *c, const struct core_event *event, const struct core
 	c->sink = sink;
 	note_time(c, event);
 	switch (event->kind) {
-	case EVENT_CONFCHG: view_confchg(c, event->confchg.view, event->confchg.members); break;
+	case EVENT_CONFCHG: 
+		view_confchg(c, event->confchg.view, event->confchg.members, event->confchg.procdown);
+		break;
 	case EVENT_ORDERED: ordered(c, event->ordered.sender, event->ordered.data, event->ordered.len); break;
 	case EVENT_TICK: break;
 	case EVENT_AGENT_RESULT: local_agent_result(c, event); break;

@@ -85,6 +85,7 @@ struct core_event {
 		struct {
 			uint64_t view;     /* rises; same number on all members of a view: ring seq */
 			nodeset_t members; /* of the process group */
+			nodeset_t procdown; /* left since the view before while their corosync lives: clusterd died there */
 		} confchg;
 		struct {
 			uint32_t sender;

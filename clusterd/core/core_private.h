@@ -33,6 +33,7 @@ struct view {
 	uint64_t number;
 	uint64_t round_id; /* number, changed by each exclusion: what HELLO, SNAPSHOT and SYNCED answer */
 	nodeset_t members, excluded;
+	nodeset_t died; /* their clusterd ended, their corosync did not: it may be back in a moment */
 	uint64_t since_ms; /* monotonic: start of this round, or of loading */
 	uint64_t hello_ms; /* monotonic: when our HELLO of this round left */
 	nodeset_t hello_in, synced_in, behind;
@@ -157,7 +158,7 @@ static inline const struct cluster *core_cluster(const struct core *c)
 static inline bool core_active(const struct core *c) { return c->phase == PHASE_ACTIVE; }
 
 /* view.c */
-void view_confchg(struct core *c, uint64_t number, nodeset_t members);
+void view_confchg(struct core *c, uint64_t number, nodeset_t members, nodeset_t procdown);
 void view_lost(struct core *c);
 void view_hello(struct core *c, uint32_t sender, const struct message *m);
 void view_snapshot(struct core *c, uint32_t sender, const struct msg_snapshot *m);

@@ -93,7 +93,7 @@ void event_add(struct state *s, const struct event_about *about)
 		return; /* only within a change that is too large and will be refused */
 	e = state_edit(s, KIND_EVENT, id);
 	e->number = number;
-	e->at_ms = s->cluster.now_ms;
+	e->at_ms = s->at_ms > s->cluster.now_ms ? s->at_ms : s->cluster.now_ms;
 	e->reason = about->reason;
 	e->about = about->kind;
 	e->about_id = about->id;

@@ -8,6 +8,8 @@
 #include "clusterd/core/state_index.h"
 #include "proto/object_text.h"
 
+#define AT_AHEAD_MAX_MS (10 * MS_PER_MINUTE)
+
 static const struct {
 	size_t offset, size;
 } tables[] = {
@@ -228,6 +230,12 @@ void state_rollback(struct state *s)
 	s->undoing = s->undo_full = false;
 	s->undo_len = 0;
 	state_reindex(s);
+}
+
+void state_note_time(struct state *s, uint64_t sent_ms)
+{
+	if (sent_ms > s->at_ms && sent_ms < s->cluster.now_ms + AT_AHEAD_MAX_MS)
+		s->at_ms = sent_ms;
 }
 
 static void commit_one(struct state *s, uint32_t kind, uint32_t id, const struct core_sink *sink)

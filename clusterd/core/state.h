@@ -31,6 +31,12 @@ struct state {
 	struct set sets[SET_MAX + 1];
 	struct event events[EVENT_MAX + 1];
 
+	/*
+	 * Time of the message being applied, as its sender says, for the stamps of events: finer than the replicated clock,
+	 * never before an earlier one, never decided upon.
+	 */
+	uint64_t at_ms;
+
 	/* derived */
 	uint32_t high[KIND_EVENT + 1];            /* highest id in use, per kind */
 	uint32_t count[KIND_EVENT + 1];           /* objects in use, per kind */
@@ -90,6 +96,8 @@ void state_begin(struct state *s);
 int state_accept(struct state *s);
 void state_rollback(struct state *s);
 
+/* The message now applied was sent at this time. One far ahead of the replicated clock is of a broken clock: ignored. */
+void state_note_time(struct state *s, uint64_t sent_ms);
 /* Hashes what is dirty into the digest and hands each object (or its deletion) to the sink; the list is empty then. */
 void state_commit(struct state *s, const struct core_sink *sink);
 /* Slow recomputation, for tests: digest from scratch. */

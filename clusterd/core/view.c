@@ -82,7 +82,7 @@ static void start_round(struct core *c)
 		send_hello(c);
 }
 
-void view_confchg(struct core *c, uint64_t number, nodeset_t members)
+void view_confchg(struct core *c, uint64_t number, nodeset_t members, nodeset_t procdown)
 {
 	struct view *v = &c->view;
 
@@ -92,6 +92,7 @@ void view_confchg(struct core *c, uint64_t number, nodeset_t members)
 	}
 	force_void(c);
 	v->number = v->round_id = number;
+	v->died = (v->died | procdown) & ~members;
 	v->members = members;
 	v->excluded = 0;
 	v->forced = false;

@@ -76,6 +76,7 @@ static void open_state(struct core *c)
 	char text[TEXT_SIZE];
 
 	s->tag = (struct tag){ c->view.target, 1 };
+	s->at_ms = now_ms;
 	if (created)
 		create_cluster(c);
 	if (now_ms > s->cluster.now_ms) {
@@ -101,8 +102,12 @@ static void note_lost(struct core *c)
 
 		if (!lost)
 			c->lost_ms[id] = 0;
-		else if (!c->lost_ms[id])
+		else if (!c->lost_ms[id]) {
 			c->lost_ms[id] = c->mono_ms;
+			/* A clusterd that died alone is started again at once; powering its host off would cost more. */
+			if (nodeset_has(c->view.died, id))
+				c->fence_next_ms[id] = c->mono_ms + core_cluster(c)->quorum_grace_ms;
+		}
 		if (!lost)
 			c->fence_next_ms[id] = 0;
 	}
@@ -115,6 +120,7 @@ void view_open(struct core *c)
 	c->view.since_ms = c->mono_ms;
 	open_state(c);
 	note_lost(c);
+	c->view.died = 0;
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		c->heard_ms[id] = nodeset_has(core_participants(c), id) ? c->mono_ms : 0;
 	/* All participants answered our HELLO after it left: then, at least, we were with a majority. */
