@@ -81,7 +81,7 @@ static void view_emit(struct ring *r)
 	r->view.ring_node = r->totem.node;
 	r->view.ring_seq = r->totem.seq;
 	r->view.number = view_number(r);
-	if (!ring_id_equal(r->view_ring, r->totem))
+	if (!ring_id_equal(r->view_ring, r->totem) || r->view.leave || r->view.procdown || r->view.nodedown)
 		r->vote = false;
 	r->view_ring = r->totem;
 	r->view_pending = false;

@@ -112,14 +112,17 @@ int ring_refresh(struct ring *r);
 /* Up to `max` links of peers; returns the number. */
 size_t ring_links(struct ring *r, struct ring_link *out, size_t max);
 
-/* Makes the corosync of `node` leave, with `reason` in its log (corosync_cfg_kill_node). 0 or negative errno. */
+/*
+ * Makes the corosync of `node` exit, with `reason` in its log (corosync_cfg_kill_node). 0: asked; -EAGAIN: a membership
+ * change is under way, ask again; other negative errno.
+ */
 int ring_kick(struct ring *r, uint32_t node, const char *reason);
 
 /*
- * The vote of the quorum device for the view that was reported last. It ends with that view's totem ring: after nodes came
- * or went it is false until told again, so corosync is never quorate when the caller is not; when processes came or went
- * within a ring it stays until told. Call it for each view, also when the answer is the same. -ENOTSUP: corosync.conf has
- * no quorum.device, or the net model's.
+ * The vote of the quorum device for the view that was reported last. It is false after a view that lost a member and after
+ * every change of corosync's membership, until told again: corosync is never quorate when the caller is not. A clusterd
+ * that joins within the same totem ring leaves it. Call it for each view, also when the answer is the same. -ENOTSUP:
+ * corosync.conf has no quorum.device, or it is the net model's.
  */
 int ring_vote(struct ring *r, bool quorate);
 /* votequorum's present word: 1, 0, or -errno when it cannot be asked. */

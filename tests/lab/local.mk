@@ -9,6 +9,7 @@ root_tests += \
 	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
 	tests/lab/lab_power_test.py \
+	tests/lab/lab_ring_test.py \
 	tests/lab/lab_tracker_test.py \
 	tests/lab/lab_watchdog_test.py \
 	$(NULL)
