@@ -70,7 +70,7 @@ int process_stat_parse(const char *line, pid_t *pid, pid_t *session, uint64_t *s
 	char *end;
 	long id = strtol(line, &end, 10);
 
-	if (!p || end == line || id <= 0)
+	if (!p || end == line || id <= 0 || id > INT32_MAX)
 		return -EINVAL;
 	*pid = (pid_t)id;
 	p++;

@@ -47,3 +47,6 @@ EXTRA_DIST += \
 	tests/fuzz/corpus \
 	tests/fuzz/fuzz_run.sh \
 	$(NULL)
+fuzzers += \
+	tests/fuzz/fuzz_agents \
+	$(NULL)

@@ -197,6 +197,9 @@ static void test_stat(void)
 	CHECK_EQ(session, 41);
 	CHECK_EQ(start, 98765);
 	CHECK_EQ(process_stat_parse("42 (a) S 1 42 41 0", &pid, &session, &start), -EINVAL);
+	CHECK_EQ(process_stat_parse("4294967297 (a) S 1 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2", &pid, &session,
+				    &start),
+		 -EINVAL);
 	CHECK_EQ(process_stat_parse("", &pid, &session, &start), -EINVAL);
 	CHECK_EQ(process_stat_parse("-1 (a) S 1 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2", &pid, &session,
 				    &start),
