@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
@@ -138,7 +139,7 @@ static int screen_begin(struct screen *sc)
 
 static void screen_end(struct ctl *ctl, struct screen *sc)
 {
-	fputs("\033[?25h\033[?1049l", ctl->out);
+	fputs("\033[?25h\033[?7h\033[?1049l", ctl->out);
 	fflush(ctl->out);
 	if (sc->raw)
 		tcsetattr(STDIN_FILENO, TCSANOW, &sc->before);
@@ -146,9 +147,17 @@ static void screen_end(struct ctl *ctl, struct screen *sc)
 	sigprocmask(SIG_UNBLOCK, &sc->mask, NULL);
 }
 
+static unsigned int screen_rows(const struct ctl *ctl)
+{
+	struct winsize w = { 0 };
+
+	return !ioctl(fileno(ctl->out), TIOCGWINSZ, &w) && w.ws_row > 4 ? w.ws_row : 24;
+}
+
 /* The page over the old one, in one write, without a flash: each line is cleared to its end, then what was below. */
 static void screen_draw(struct ctl *ctl)
 {
+	unsigned int room = screen_rows(ctl) - 2, lines = 0; /* the last two are ours */
 	FILE *out = ctl->out;
 	char *page = NULL;
 	size_t len = 0;
@@ -163,11 +172,15 @@ static void screen_draw(struct ctl *ctl)
 	fclose(ctl->out);
 	ctl->out = out;
 	fputs("\033[H", out);
-	for (char *line = page, *end; line && *line; line = end + 1) {
+	for (char *line = page, *end; line && *line; line = end + 1, lines++) {
 		end = strchr(line, '\n');
-		fprintf(out, "%.*s\033[K\n", (int)(end - line), line);
+		if (lines < room)
+			fprintf(out, "%.*s\033[K\n", (int)(end - line), line);
 	}
-	fputs("\033[K\n\033[2mq ends\033[0m\033[K\033[J", out);
+	fprintf(out, "\033[K\n\033[2mq ends");
+	if (lines > room)
+		fprintf(out, "; %u lines more than the terminal has", lines - room);
+	fputs("\033[0m\033[K\033[J", out);
 	fflush(out);
 	free(page);
 }
@@ -192,7 +205,7 @@ static int watch_screen(struct ctl *ctl)
 	if (rc)
 		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s",
 				strerror(-rc));
-	fputs("\033[?1049h\033[?25l\033[2J", ctl->out);
+	fputs("\033[?1049h\033[?25l\033[?7l\033[2J", ctl->out); /* long lines are cut, not wrapped */
 	screen_draw(ctl);
 	rc = ctl_view_ask(ctl, REDRAW_MS);
 	while (!rc) {

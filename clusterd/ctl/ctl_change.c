@@ -287,7 +287,9 @@ static int change_dry(struct ctl *ctl, struct ctl_change *c)
 	if (!after)
 		return ctl_fail(ctl, EXIT_UNREACHABLE, "memory", "no memory to try the change");
 	rc = ctl_change_try(ctl, c, after, ctl->view.self.members);
-	if (!rc) {
+	if (rc) {
+		json_decref(effect.json);
+	} else {
 		ctl_settle(after);
 		ctl_effect_print(ctl, ctl->view.state, after, &effect);
 		if (ctl->options.json)

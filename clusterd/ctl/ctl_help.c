@@ -264,7 +264,7 @@ int cmd_complete(struct ctl *ctl)
 		else if (n == 2 && !strcmp(ctl_commands[i].noun, ctl->argv[0]))
 			offer(ctl, prefix, ctl_commands[i].verb, "");
 	}
-	for (const char *args = c ? c->args : ""; ctl_word_next(&args, &w); at++)
+	for (const char *args = c ? c->args : ""; c && ctl_word_next(&args, &w); at++)
 		if (words + at == n - 1 || (w.repeats && words + at < n - 1))
 			offer_word(ctl, c, &w, prefix);
 	return EXIT_DONE;

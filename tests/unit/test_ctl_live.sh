@@ -49,7 +49,7 @@ check 0 '' role create web3 --wait
 check 0 '' resource add web3 job ocf:heartbeat:Dummy monitor_interval=1min --wait -- state=/tmp/x fake=a=b
 check 0 'fake=a=b' resource show job
 check 0 '^job +web3 .* started' resource list web3
-check 0 '' resource set job params-=fake
+check 0 '' resource set job params-=fake --wait
 check 0 'resource job: starting' resource restart job --wait
 check 0 '' role rename web3 web4
 check 7 'role stop web4' role delete web4
