@@ -174,7 +174,7 @@ int cmd_log(struct ctl *ctl)
 	struct message m = { .type = CTL_LOG };
 
 	m.ctl_log.lines = ctl->lines;
-	return ctl_ask(ctl, &m, false);
+	return ctl_ask(ctl, &m, true);
 }
 
 int cmd_backup(struct ctl *ctl)
