@@ -28,6 +28,7 @@ clusterd_clusterd_LDADD = \
 	$(NULL)
 
 dist_man_MANS += \
+	clusterd/clusterd.8 \
 	clusterd/clusterd.conf.5 \
 	$(NULL)
 nodist_systemdsystemunit_DATA += \

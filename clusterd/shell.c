@@ -423,7 +423,8 @@ static int own_name(struct shell *s, const struct ring_info *info, char *text, s
 		snprintf(s->node_name, sizeof(s->node_name), "%s", s->options.node_name);
 	if (s->self && s->self <= NODE_MAX && s->node_name[0])
 		return 0;
-	snprintf(text, size, "corosync.conf: this node (id %u) is not in the node list, or its id is not 1 to %d", s->self, NODE_MAX);
+	snprintf(text, size, "corosync.conf: this node (id %u) is not in the node list, or its id is not 1 to %d",
+		 s->self, NODE_MAX);
 	return -EINVAL;
 }
 

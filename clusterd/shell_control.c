@@ -370,7 +370,8 @@ static void change(struct shell *s, uint32_t conn, const struct span *ops)
 	struct vetting *v;
 
 	if (wants_witness(s, ops->data, ops->len)) {
-		answer(s, conn, REFUSED_INVALID, "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
+		answer(s, conn, REFUSED_INVALID,
+		       "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
 			"quorum and lower_priority_node decide an even split");
 		return;
 	}
@@ -416,7 +417,8 @@ static void stop_request(struct shell *s, uint32_t conn, bool force)
 		return;
 	}
 	if (c.runs && !force) {
-		answer(s, conn, REFUSED_NO_QUORUM, "this node has no quorum and still runs resources; --force ends clusterd when it has "
+		answer(s, conn, REFUSED_NO_QUORUM,
+		       "this node has no quorum and still runs resources; --force ends clusterd when it has "
 			"stopped them");
 		return;
 	}
@@ -539,7 +541,8 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 		return;
 	}
 	if (changes_something(m.type) && access != CONTROL_FULL) {
-		answer(s, conn, REFUSED_ACCESS, "members of the reader group may look, not change; ask for root or the admin group");
+		answer(s, conn, REFUSED_ACCESS,
+		       "members of the reader group may look, not change; ask for root or the admin group");
 		return;
 	}
 	switch (m.type) {

@@ -271,7 +271,7 @@ void core_step(struct core *c, const struct core_event *event, const struct core
 	c->sink = sink;
 	note_time(c, event);
 	switch (event->kind) {
-	case EVENT_CONFCHG: 
+	case EVENT_CONFCHG:
 		view_confchg(c, event->confchg.view, event->confchg.members, event->confchg.procdown);
 		break;
 	case EVENT_ORDERED: ordered(c, event->ordered.sender, event->ordered.data, event->ordered.len); break;

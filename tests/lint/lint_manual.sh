@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Manual pages parse without a warning.
+# Manual pages parse without a warning, and know each option that --help of their program shows.
 # shellcheck source=tests/lib/testlib.sh
 . "${top_srcdir:?}/tests/lib/testlib.sh"
 
@@ -11,5 +11,17 @@ bad=0
 for page in "${pages[@]}"; do
 	mandoc -T lint -W warning "$top_srcdir/$page" || bad=$((bad + 1))
 done
-[ "$bad" -eq 0 ] || fail "$bad of ${#pages[@]} manual pages have findings"
+
+for program in ${INSTALLED_PROGRAMS:-}; do
+	for page in "${pages[@]}"; do
+		case $page in */"${program##*/}".[18]) ;; *) continue ;; esac
+		"$top_builddir/$program" --help 2>&1 | grep -oE -- '(^|[ ,])--[a-z][a-z-]+' | tr -d ' ,' | sort -u >"$tmp/help"
+		mandoc -T ascii "$top_srcdir/$page" | sed 's/.\x08//g' | grep -oE -- '--[a-z][a-z-]+' | sort -u >"$tmp/page"
+		[ -s "$tmp/help" ] || fail "$program --help names no option"
+		comm -23 "$tmp/help" "$tmp/page" | sed "s|^|not in $page: |" >"$tmp/differ"
+		cat "$tmp/differ"
+		bad=$((bad + $(wc -l <"$tmp/differ")))
+	done
+done
+[ "$bad" -eq 0 ] || fail "$bad findings in ${#pages[@]} manual pages"
 echo "${#pages[@]} manual pages, no findings"
