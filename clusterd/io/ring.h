@@ -5,7 +5,31 @@
  *
  * Order: on_view and on_message come in exactly the order CPG gives them; that order is the same on all members of a view.
  * A message is delivered to its sender too. Delivery is AGREED: a member may see a message that no survivor saw.
- * Source: cpg_overview(3), cpg_model_initialize(3), votequorum_qdevice_register(3), corosync.conf(5).
+ *
+ * What corosync 3.1.7 does (tests/lab/lab_ring_test.py holds it to this):
+ * - CPG tells a change of nodes first and the totem ring it belongs to right after; views wait for both.
+ * - A message that cpg_mcast_joined() took is never lost to its sender: what was not ordered before a partition is
+ *   delivered in the sender's next view, after the view's notification. After a merge there is one view for all.
+ * - votequorum counts a quorum device's votes on each node by that node's own poll alone, whatever quorum.device.model is
+ *   called (but "net"). With votes = N, expected votes are 2N and quorum N+1: members with their device vote always have
+ *   it (1+N), all members without never (N). Quorate 1-3 ms after ring_vote(true); also with 63 nodes. A daemon that
+ *   hangs or died keeps its node's vote for quorum.device.timeout (a stopped node's one too), then it is gone; re-register
+ *   at once works; an orderly end takes the vote back at once.
+ * - After a membership change every corosync of the ring waits for the device's poll on each of its nodes, and no message
+ *   goes through until then: polled at once with "no", but a hung daemon costs all of them quorum.device.sync_timeout
+ *   (30 s by default!). 200 ms are enough for a daemon that lives, and missing it costs nothing: recommended.
+ *
+ * Figures by hand, 2 cores for all nodes, knet aes256, one sender, messages/s and median latency to oneself:
+ *   size            64 B           1 KiB         16 KiB        48 KiB
+ *    3 nodes   171000 0.30 ms   49000 0.27 ms  4360 0.39 ms  1440 0.77 ms   (three senders, 1 KiB: 22000 together)
+ *   16 nodes    24000 2.1 ms     7600 2.2 ms    710 2.9 ms    220 4.6 ms
+ *   63 nodes     5200 9.5 ms     1400            120
+ *
+ * Calls into corosync wait for its answer: one that is stopped (SIGSTOP) stops its clusterd at the next call, whose
+ * watchdog then resets the node; peers see the node go by the token.
+ *
+ * Source: cpg_overview(3), cpg_model_initialize(3), votequorum_qdevice_register(3), votequorum_qdevice_poll(3),
+ * corosync.conf(5).
  */
 #ifndef CLUSTERD_RING_H
 #define CLUSTERD_RING_H

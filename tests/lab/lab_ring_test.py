@@ -19,7 +19,7 @@ FRAME_MAX = 48 * 1024
 
 def device(hosts):
     return (f'device {{\n    model: clusterd\n    votes: {hosts}\n    timeout: {DEVICE_TIMEOUT_MS}\n'
-            f'    sync_timeout: {DEVICE_TIMEOUT_MS}\n}}')
+            '    sync_timeout: 200\n}')
 
 
 class Tool:
@@ -188,6 +188,30 @@ def test_quorum_device():
         tools[2].end()
 
 
+def test_hung_daemon_delays_little():
+    """corosync waits for the device of each node after a membership change, but not longer than sync_timeout."""
+    with labtest.lab(3, quorum=device(3)) as lab:
+        lab.ask('wait', condition='members')
+        tools = [Tool(lab, n) for n in (1, 2, 3)]
+        agree(tools, '1,2,3')
+        vote(tools, 1)
+        for pid in lab.exec('1', 'pidof', 'ringtool').stdout.split():
+            lab.exec('1', 'kill', '-STOP', pid)
+        lab.ask('kill', host='node3', process='corosync')
+        tools[1].view('1,2', nodedown='3')
+        start = time.monotonic()
+        tools[1].say('send after the change')
+        tools[1].wait(r' MESSAGE from=2 after the change')
+        check(time.monotonic() - start < 1, f'{time.monotonic() - start:.3f} s')
+        vote([tools[1]], 1)
+        for pid in lab.exec('1', 'pidof', 'ringtool').stdout.split():
+            lab.exec('1', 'kill', '-KILL', pid)
+        tools[0].process.send_signal(signal.SIGCONT)
+        tools[1].view('2', procdown='1')
+        for t in tools:
+            t.end()
+
+
 def test_corosync_lost():
     with labtest.lab(3, quorum=device(3)) as lab:
         lab.ask('wait', condition='members')
@@ -212,4 +236,4 @@ def test_corosync_lost():
             t.end()
 
 
-labtest.main(test_views_and_order, test_quorum_device, test_corosync_lost)
+labtest.main(test_views_and_order, test_quorum_device, test_hung_daemon_delays_little, test_corosync_lost)

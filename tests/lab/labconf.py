@@ -76,7 +76,8 @@ def corosync_conf(conf):
     out += ['}', 'quorum {', '    provider: corosync_votequorum']
     if conf['clusterd']:
         # As many votes as there are hosts: any side with the device's votes has quorum, none without. So clusterd decides.
-        out += ['    device {', '        model: clusterd', f'        votes: {n}', '    }']
+        out += ['    device {', '        model: clusterd', f'        votes: {n}', '        timeout: 3000',
+                '        sync_timeout: 200', '    }']
     out += ['    ' + line for line in conf['quorum'].splitlines()]
     out += ['}', 'system {', '    sched_rr: no', '    move_to_root_cgroup: no', '    allow_knet_handle_fallback: yes',
             '}', 'logging {', '    to_stderr: no', '    to_syslog: no', '    to_logfile: yes',
