@@ -506,8 +506,8 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 		answer(s, conn, REFUSED_IO, "the log file of this node cannot be read");
 		return;
 	}
-	for (ssize_t at = n; at > 0; at--) {
-		if ((at == n || data[at - 1] != '\n') || lines-- > 0)
+	for (ssize_t at = lines ? n : 0; at > 0; at--) {
+		if ((at == n || data[at - 1] != '\n') || --lines > 0)
 			continue;
 		memmove(data, data + at, (size_t)(n - at));
 		n -= at;

@@ -186,5 +186,8 @@ int cmd_backup(struct ctl *ctl)
 	if (n < 0 || (size_t)n >= sizeof(m.ctl_backup.path) || m.ctl_backup.path[0] != '/')
 		return ctl_usage(ctl, "%s: the path is longer than %d bytes, or the directory is gone", ctl->argv[0],
 				 TEXT_SIZE - 1);
-	return ctl_ask(ctl, &m, false);
+	n = ctl_ask(ctl, &m, true);
+	if (!n && !ctl->options.quiet && !ctl->options.json)
+		fprintf(ctl->out, "written: %s\n", m.ctl_backup.path);
+	return n;
 }

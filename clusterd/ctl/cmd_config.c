@@ -70,7 +70,7 @@ static int plan_run(struct ctl *ctl, struct plan *plan)
 		return rc;
 	if (!ctl->options.quiet && !ctl->options.json) {
 		ctl_plan_print(ctl, plan);
-		fprintf(ctl->out, "%zu to create, %zu to change, %zu to delete\n", plan->n[PLAN_CREATE], plan->n[PLAN_CHANGE],
+		fprintf(ctl->out, "to create: %zu, to change: %zu, to delete: %zu\n", plan->n[PLAN_CREATE], plan->n[PLAN_CHANGE],
 			plan->n[PLAN_DELETE]);
 		fflush(ctl->out);
 	}
@@ -157,7 +157,7 @@ int cmd_config_check(struct ctl *ctl)
 					 "roles", (int)ctl->view.state->count[KIND_ROLE], "resources",
 					 (int)ctl->view.state->count[KIND_RESOURCE]));
 	else if (!rc && !ctl->options.quiet)
-		fprintf(ctl->out, "%s: valid: %u nodes, %u roles, %u resources, %u rules, %u sets\n", ctl->argv[0],
+		fprintf(ctl->out, "%s: valid; nodes: %u, roles: %u, resources: %u, rules: %u, sets: %u\n", ctl->argv[0],
 			ctl->view.state->count[KIND_NODE], ctl->view.state->count[KIND_ROLE], ctl->view.state->count[KIND_RESOURCE],
 			ctl->view.state->count[KIND_RULE], ctl->view.state->count[KIND_SET]);
 	ctl_plan_done(&plan);

@@ -201,7 +201,7 @@ static void survive_say(struct ctl *ctl, const struct foresee_limit *l, bool at_
 		fputc('\n', ctl->out);
 		return;
 	}
-	fprintf(ctl->out, " Without %s ", ctl_nodes(ctl, l->worst, nodes, sizeof(nodes)));
+	fprintf(ctl->out, " Without %s: ", ctl_nodes(ctl, l->worst, nodes, sizeof(nodes)));
 	if (l->quorum_lost)
 		fprintf(ctl->out, "quorum is lost.\n");
 	else

@@ -14,7 +14,8 @@ int cmd_node_pause(struct ctl *ctl) { return ctl_each(ctl, VERB_NODE_PAUSE, NULL
 
 int cmd_node_resume(struct ctl *ctl)
 {
-	return ctl_each(ctl, VERB_NODE_RESUME, ctl->options.failback ? "failback" : NULL, GOAL_NODE_UP);
+	return ctl_each(ctl, VERB_NODE_RESUME, ctl->options.failback ? "failback" : NULL,
+			ctl->options.failback ? (int)GOAL_NODE_BACK : (int)GOAL_NODE_UP);
 }
 
 int cmd_node_drain(struct ctl *ctl) { return ctl_each(ctl, VERB_NODE_DRAIN, NULL, GOAL_NODE_EMPTY); }

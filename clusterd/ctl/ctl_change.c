@@ -218,8 +218,9 @@ static int answer_take(struct ctl *ctl, const struct message *m, bool quiet)
 		return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
 	ctl->view.self.epoch = m->answer.epoch;
 	ctl->view.self.seq = m->answer.seq;
-	if (*detail && !quiet && !ctl->options.quiet && !ctl->options.json)
+	if (*detail && strcmp(detail, refusal_text(REFUSED_NOT)) != 0 && !quiet && !ctl->options.quiet && !ctl->options.json)
 		fprintf(ctl->out, "%s\n", detail);
+	fflush(ctl->out);
 	return 0;
 }
 

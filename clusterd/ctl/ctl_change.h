@@ -17,6 +17,7 @@ enum ctl_goal_kind {
 	GOAL_NODE_EMPTY,   /* no role is left on it */
 	GOAL_NODE_DOWN,
 	GOAL_NODE_UP,      /* takes roles */
+	GOAL_NODE_BACK,    /* takes roles, and no role is on its way any more */
 	GOAL_RESOURCE_SETTLED,
 };
 

@@ -136,11 +136,17 @@ static const struct event *role_event(const struct state *s, const struct role *
 const char *ctl_role_reason(const struct ctl *ctl, const struct role *r, char *out, size_t size)
 {
 	const struct event *e = role_event(ctl->view.state, r);
+	uint32_t node = r->reason_node, other = r->last_owner;
 
-	if (e)
+	if (e) {
 		event_format(ctl->view.state, e, out, size);
-	else
-		reason_format(r->reason, r->name, ctl_node_name(ctl, r->reason_node), ctl_node_name(ctl, r->last_owner),
-			      "no details", out, size);
+		return out;
+	}
+	/* Still on its way: it goes from its owner to its target. */
+	if (r->target && r->owner && strstr(reason_text(r->reason), "%m")) {
+		node = r->target;
+		other = r->owner;
+	}
+	reason_format(r->reason, r->name, ctl_node_name(ctl, node), ctl_node_name(ctl, other), "no details", out, size);
 	return out;
 }

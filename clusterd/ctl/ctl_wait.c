@@ -58,6 +58,14 @@ static enum reached resource_reached(const struct state *s, const struct ctl_goa
 	return role_settled(s, r);
 }
 
+static bool roles_travel(const struct state *s)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		if (state_role(s, id) && (s->roles[id].state == ROLE_STOPPING || s->roles[id].state == ROLE_STARTING))
+			return true;
+	return false;
+}
+
 static enum reached node_reached(const struct ctl *ctl, const struct ctl_goal *g)
 {
 	const struct state *s = ctl->view.state;
@@ -67,8 +75,8 @@ static enum reached node_reached(const struct ctl *ctl, const struct ctl_goal *g
 		return REACHED;
 	if (g->kind == GOAL_NODE_DOWN)
 		return n->state == NODE_DOWN ? REACHED : NOT_YET;
-	if (g->kind == GOAL_NODE_UP)
-		return n->state == NODE_ONLINE && n->admin == ADMIN_UP ? REACHED : NOT_YET;
+	if (g->kind == GOAL_NODE_UP || g->kind == GOAL_NODE_BACK)
+		return n->state == NODE_ONLINE && n->admin == ADMIN_UP && (g->kind == GOAL_NODE_UP || !roles_travel(s)) ? REACHED : NOT_YET;
 	if (n->admin == ADMIN_UP)
 		return NEVER; /* somebody resumed it */
 	return s->load[n->object.id].roles ? NOT_YET : REACHED;
@@ -109,8 +117,9 @@ static void goal_line(const struct ctl *ctl, const struct ctl_goal *g, char *out
 		snprintf(out, size, "resource %s: %s", x->name, enum_text(enum_values_resource_state, x->state));
 	else if ((g->kind == GOAL_ROLE_SETTLED || g->kind == GOAL_ROLE_MOVED) && r)
 		role_line(ctl, r, out, size);
-	else if (g->kind >= GOAL_NODE_EMPTY && g->kind <= GOAL_NODE_UP && n)
-		snprintf(out, size, "node %s: %s, %u roles on it", n->name, ctl_node_state(ctl, n), s->load[n->object.id].roles);
+	else if (g->kind >= GOAL_NODE_EMPTY && g->kind <= GOAL_NODE_BACK && n)
+		snprintf(out, size, "node %s: %s, %u role%s on it", n->name, ctl_node_state(ctl, n), s->load[n->object.id].roles,
+			 s->load[n->object.id].roles == 1 ? "" : "s");
 }
 
 struct progress {

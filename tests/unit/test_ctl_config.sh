@@ -9,9 +9,9 @@ ctl=$top_builddir/clusterd/ctl/clusterctl
 
 "$ctl" config export "$tmp/a.json" --state "$tmp/canned" || fail "export"
 "$ctl" config check "$tmp/a.json" >"$tmp/out" || fail "check of an export: $(cat "$tmp/out")"
-grep -q "valid: 3 nodes, 6 roles, 6 resources, 1 rules, 2 sets" "$tmp/out" || fail "check says: $(cat "$tmp/out")"
+grep -q "valid; nodes: 3, roles: 6, resources: 6, rules: 1, sets: 2" "$tmp/out" || fail "check says: $(cat "$tmp/out")"
 "$ctl" config import "$tmp/a.json" --state "$tmp/canned" --dry-run >"$tmp/out" || fail "import of an export"
-grep -qx "0 to create, 0 to change, 0 to delete" "$tmp/out" || fail "an export differs from its state: $(cat "$tmp/out")"
+grep -qx "to create: 0, to change: 0, to delete: 0" "$tmp/out" || fail "an export differs from its state: $(cat "$tmp/out")"
 
 # expect CODE PATTERN: edit the export by the python expression on stdin, import it, look at the plan
 expect() {
@@ -31,11 +31,11 @@ expect 0 'change +role +web +priority' <<<'c["roles"]["web"]["priority"] = "low"
 expect 0 'change +role +web +online' <<<'c["roles"]["web"]["online"] = False'
 expect 0 'change +resource +web-address +params' <<<'c["resources"]["web-address"]["params"]["ip"] = "10.0.0.10"'
 expect 0 'change +cluster +demo +t_stop' <<<'c["cluster"]["t_stop"] = "60s"'
-expect 0 '^0 to create, 0 to change' <<<'c["cluster"]["t_stop"] = "30000ms"'
-expect 0 '1 to create, 1 to change' <<<'c["roles"]["new"] = {"priority": "low"}; c["rules"]["apart"]["roles"].append("new")'
+expect 0 '^to create: 0, to change: 0' <<<'c["cluster"]["t_stop"] = "30000ms"'
+expect 0 'to create: 1, to change: 1' <<<'c["roles"]["new"] = {"priority": "low"}; c["rules"]["apart"]["roles"].append("new")'
 expect 0 'delete +rule +apart' <<<'del c["rules"]["apart"]'
 expect 0 'create +resource +x' <<<'c["resources"]["x"] = {"role": "old", "agent": "ocf:heartbeat:Dummy", "depends": "y"}; c["resources"]["y"] = {"role": "old", "agent": "ocf:heartbeat:Dummy"}'
-expect 0 '^0 to create, 0 to change, 0 to delete' <<<'del c["roles"]; del c["resources"]'
+expect 0 '^to create: 0, to change: 0, to delete: 0' <<<'del c["roles"]; del c["resources"]'
 expect 7 'web' <<<'del c["roles"]["web"]; del c["resources"]["web-address"]; del c["resources"]["web-server"]; del c["rules"]; c["sets"]["front"]["roles"] = []; c["rules"] = {}'
 expect 6 "no field 'prio'" <<<'c["roles"]["web"]["prio"] = 1'
 expect 6 'node n9 is not in the cluster' <<<'c["nodes"]["n9"] = {}'

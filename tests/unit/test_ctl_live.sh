@@ -62,7 +62,7 @@ check 0 '' node resume n1 --failback --wait
 check 18 '--timeout' role start huge --wait --timeout 1
 check 5 'web' role create web
 check 0 '' config export "$tmp/config.json"
-check 0 '0 to create, 0 to change, 0 to delete' config import "$tmp/config.json"
+check 0 'to create: 0, to change: 0, to delete: 0' config import "$tmp/config.json"
 sed -i 's/"delay": "5s"/"delay": "7s"/' "$tmp/config.json"
 check 0 'change +set +front +delay' config import "$tmp/config.json"
 check 0 'front .* 7s' set list
