@@ -29,6 +29,7 @@ clusterd_clusterd_LDADD = \
 
 dist_man_MANS += \
 	clusterd/clusterd.8 \
+	clusterd/clusterd.8 \
 	clusterd/clusterd.conf.5 \
 	$(NULL)
 nodist_systemdsystemunit_DATA += \

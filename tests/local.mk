@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	$(root_tests) \
 	$(test_data) \
 	tests/check \
+	tests/demo \
 	tests/packages \
 	$(NULL)
 
