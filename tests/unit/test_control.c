@@ -124,6 +124,12 @@ static void on_writable(void *ctx, uint32_t conn)
 		feed();
 }
 
+static void on_pause(void *data)
+{
+	(void)data;
+	qb_loop_stop(loop);
+}
+
 static bool child_ended;
 
 static void on_poll_child(void *data)
@@ -346,6 +352,13 @@ int main(void)
 	}
 	CHECK_EQ(control_reply(control, 999999, "x", 1), -ENOTCONN);
 	CHECK_EQ(control_reply(control, 1, part, CONTROL_DATA_MAX + 1), -EMSGSIZE);
+	/* the server notices the last client's end by itself */
+	for (unsigned int i = 0; i < WAIT_MS / 10 && control_connections(control, ids, 4); i++) {
+		qb_loop_timer_handle timer;
+
+		qb_loop_timer_add(loop, QB_LOOP_LOW, 10 * QB_TIME_NS_IN_MSEC, NULL, on_pause, &timer);
+		qb_loop_run(loop);
+	}
 	CHECK_EQ(control_connections(control, ids, 4), 0);
 	CHECK(closed > 5);
 	control_close(control);
