@@ -23,6 +23,7 @@
 
 #define RIG_RESULTS 4096
 #define RIG_DEADLINE_MS 30000
+#define RIG_POLL_MS 5
 #define RIG_NS_PER_MS 1000000ull
 
 struct rig_result {
@@ -55,7 +56,17 @@ struct rig {
 	bool (*until)(struct rig *rig, void *data);
 	void *until_data;
 	bool reached, expired;
+	qb_loop_timer_handle poll_timer;
 };
+
+/* The condition may have come true. */
+static inline void rig_check(struct rig *rig)
+{
+	if (!rig->until || rig->reached || !rig->until(rig, rig->until_data))
+		return;
+	rig->reached = true;
+	qb_loop_stop(rig->loop);
+}
 
 static inline void rig_result_note(void *user, const struct agent_result *r)
 {
@@ -69,6 +80,7 @@ static inline void rig_result_note(void *user, const struct agent_result *r)
 	out->output[r->output_len < AGENT_OUTPUT_KEEP ? r->output_len : AGENT_OUTPUT_KEEP] = '\0';
 	if (rig->on_result)
 		rig->on_result(rig, r);
+	rig_check(rig);
 }
 
 static inline void rig_report_note(void *user, const struct agent_monitor_report *r)
@@ -79,6 +91,7 @@ static inline void rig_report_note(void *user, const struct agent_monitor_report
 	rig->report_count++;
 	out->r = *r;
 	snprintf(out->text, sizeof(out->text), "%s", r->text);
+	rig_check(rig);
 }
 
 static inline void rig_validated(void *user, const struct agent_validation *v)
@@ -176,17 +189,15 @@ static inline void rig_done(struct rig *rig)
 	CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD);
 }
 
+/* Conditions about files and processes have no event of the loop. */
 static inline void rig_poll(void *data)
 {
 	struct rig *rig = data;
-	qb_loop_timer_handle timer;
 
-	if (rig->until(rig, rig->until_data)) {
-		rig->reached = true;
-		qb_loop_stop(rig->loop);
-	} else if (!rig->expired) {
-		qb_loop_timer_add(rig->loop, QB_LOOP_LOW, RIG_NS_PER_MS, rig, rig_poll, &timer);
-	}
+	rig->poll_timer = 0;
+	rig_check(rig);
+	if (!rig->reached)
+		qb_loop_timer_add(rig->loop, QB_LOOP_LOW, RIG_POLL_MS * RIG_NS_PER_MS, rig, rig_poll, &rig->poll_timer);
 }
 
 static inline void rig_expire(void *data)
@@ -200,14 +211,19 @@ static inline void rig_expire(void *data)
 /* Run the loop until the condition holds; false when that took longer than the deadline. */
 static inline bool rig_wait(struct rig *rig, bool (*until)(struct rig *rig, void *data), void *data)
 {
-	qb_loop_timer_handle deadline, timer;
+	qb_loop_timer_handle deadline;
 
 	rig->until = until;
 	rig->until_data = data;
 	rig->reached = rig->expired = false;
 	qb_loop_timer_add(rig->loop, QB_LOOP_LOW, RIG_DEADLINE_MS * RIG_NS_PER_MS, rig, rig_expire, &deadline);
-	qb_loop_timer_add(rig->loop, QB_LOOP_LOW, 1, rig, rig_poll, &timer);
-	qb_loop_run(rig->loop);
+	rig_poll(rig);
+	if (!rig->reached)
+		qb_loop_run(rig->loop);
+	rig->until = NULL;
+	if (rig->poll_timer)
+		qb_loop_timer_del(rig->loop, rig->poll_timer);
+	rig->poll_timer = 0;
 	if (!rig->expired)
 		qb_loop_timer_del(rig->loop, deadline);
 	return rig->reached;
