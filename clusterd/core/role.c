@@ -99,6 +99,7 @@ static void take_node(struct engine *e, struct state *s, uint32_t id, uint32_t n
 	state_set_target(s, id, 0);
 	state_set_owner(s, id, node);
 	r = state_edit(s, KIND_ROLE, id);
+	e->newcomers |= r->priority < PRIORITY_HIGH && s->cluster.preemption;
 	r->preempted = 0;
 	r->banned &= ~NODE_BIT(node); /* chosen although it failed there: it gets its chance */
 	r->last_owner = node;
@@ -243,6 +244,8 @@ static void came_online(struct engine *e, struct state *s, uint32_t id)
 		r->reason = REASON_ONLINE;
 	r->reason_node = r->owner;
 	event_add(s, &(struct event_about){ REASON_ONLINE, KIND_ROLE, id, r->owner, 0, NULL });
+	if (role_would_move(s, id))
+		engine_touch(e, id); /* only an online role fails back */
 }
 
 static void advance_owned(struct engine *e, struct state *s, uint32_t id)
@@ -313,6 +316,23 @@ static bool has_work(const struct engine *e)
 	return false;
 }
 
+/* Who found no place before the newcomers came. False: nobody waits. */
+static bool touch_outranking(struct engine *e, const struct state *s)
+{
+	bool any = false;
+
+	e->newcomers = false;
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		const struct role *r = &s->roles[id];
+
+		if (r->state != ROLE_PENDING || r->reason != REASON_WAIT_PLACE || r->priority <= PRIORITY_NO_AUTOSTART)
+			continue;
+		engine_touch(e, id);
+		any = true;
+	}
+	return any;
+}
+
 void engine_run(struct engine *e, struct state *s)
 {
 	for (uint32_t word = 0; word < ARRAY_SIZE(e->work); word++) {
@@ -322,7 +342,7 @@ void engine_run(struct engine *e, struct state *s)
 	for (uint32_t pass = 0; pass < ENGINE_PASSES_MAX; pass++) {
 		if (e->sets_stale)
 			role_sets_update(e, s);
-		if (!has_work(e))
+		if (!has_work(e) && !(e->newcomers && touch_outranking(e, s)))
 			return;
 		for (uint32_t priority = PRIORITY_HIGH + 1; priority-- > PRIORITY_NO_AUTOSTART;)
 			run_priority(e, s, priority);

@@ -24,6 +24,7 @@ struct engine {
 	uint64_t work[ROLE_MAX / 64 + 1];
 	uint64_t capped[ROLE_MAX / 64 + 1]; /* waiting for a node's operations to get fewer */
 	bool sets_stale;                    /* a role came online or went */
+	bool newcomers;                     /* a role got a node: one of higher priority that waits may push it aside */
 };
 
 void engine_init(struct engine *e);

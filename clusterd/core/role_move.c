@@ -242,8 +242,8 @@ bool role_must_leave(struct state *s, uint32_t role)
 		state_set_target(s, role, 0);
 	if (r->target || r->state == ROLE_STOPPING)
 		return true; /* on its way; a role that began to stop stops whole */
-	if (s->nodes[r->owner].admin >= ADMIN_DRAINING)
-		return leave_for_drain(s, role);
+	if (s->nodes[r->owner].admin >= ADMIN_DRAINING) /* its companions went before it and do not see it here any more */
+		return leave_for_drain(s, role) || place_check(s, role, r->owner, NULL) == PLACE_AFFINITY;
 	if (r->reason == REASON_DRAIN_STUCK)
 		((struct role *)state_edit(s, KIND_ROLE, role))->reason = REASON_ONLINE;
 	if (outside_possible(r)) {
