@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * I13 on random clusters: whatever place_role() chooses breaks no hard rule and no capacity, and when it finds nothing
- * there is nothing. The judge below knows no index and no bit set: it walks over all roles each time.
+ * there is nothing. The judge below knows no index and no bit set: it walks over all roles each time. Then the same for
+ * stories of losses, returns, drains and failures told to the role engine: at rest no rule and no capacity is broken,
+ * looking again changes nothing, and who waits has no place (I14).
  */
 #include <inttypes.h>
 
+#include "clusterd/core/foresee.h"
+#include "clusterd/core/node.h"
 #include "clusterd/core/place.h"
 #include "tests/lib/check.h"
 
@@ -297,6 +301,130 @@ static void place_one(struct state *s, uint64_t *rng, uint32_t role)
 	EXPECT(place_check(s, role, p.node, &check) == PLACE_OK);
 }
 
+/* --- the engine --- */
+
+static void fail_one(struct state *s, uint64_t *rng)
+{
+	uint32_t id = 1 + draw(rng, s->high[KIND_RESOURCE]);
+	struct msg_result m = { .resource = id, .action = AGENT_MONITOR, .rc = OCF_NOT_RUNNING, .status = AGENT_DONE };
+	struct engine e;
+
+	engine_init(&e);
+	role_result(&e, s, s->roles[s->resources[id].role].owner, &m);
+	engine_run(&e, s);
+}
+
+static nodeset_t some_nodes(const struct state *s, uint64_t *rng)
+{
+	nodeset_t nodes = 0;
+
+	for (uint32_t i = draw(rng, 3); i < 3; i++)
+		nodes |= NODE_BIT(1 + draw(rng, s->high[KIND_NODE]));
+	return nodes;
+}
+
+static void pass_time(struct state *s, uint32_t ms)
+{
+	struct engine e;
+
+	engine_init(&e);
+	node_clock(&e, s, s->cluster.now_ms + ms);
+	role_clock(&e, s, s->cluster.now_ms + ms);
+	engine_run(&e, s);
+}
+
+static void something_happens(struct state *s, uint64_t *rng)
+{
+	switch (draw(rng, 6)) {
+	case 0:
+	case 1:
+		foresee_lose(s, some_nodes(s, rng));
+		break;
+	case 2:
+	case 3:
+		foresee_return(s, some_nodes(s, rng));
+		break;
+	case 4:
+		foresee_drain(s, some_nodes(s, rng));
+		break;
+	default:
+		if (s->high[KIND_RESOURCE])
+			fail_one(s, rng);
+		pass_time(s, draw(rng, 2 * MS_PER_HOUR));
+		break;
+	}
+	EXPECT(foresee_rest(s));
+}
+
+static bool over_capacity(const struct state *s, uint32_t node)
+{
+	const struct node *n = &s->nodes[node];
+	uint64_t cpu = 0, memory_mb = 0, cpu_max = n->cpu ? n->cpu : n->cpu_declared;
+	uint64_t memory_max = n->memory_mb ? n->memory_mb : n->memory_declared_mb;
+
+	for (uint32_t i = 1; i <= s->high[KIND_ROLE]; i++)
+		if (s->roles[i].owner == node) {
+			cpu += s->roles[i].cpu;
+			memory_mb += s->roles[i].memory_mb;
+		}
+	return (cpu_max && cpu > cpu_max) || (memory_max && memory_mb > memory_max);
+}
+
+static void judge_rest(struct state *s, struct state *before)
+{
+	for (uint32_t n = 1; n <= s->high[KIND_NODE]; n++)
+		EXPECT(!over_capacity(s, n));
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		const struct role *r = &s->roles[id];
+		struct place_request q = { .preempt = true, .ignore_bans = true };
+
+		EXPECT(r->state == ROLE_ONLINE || r->state == ROLE_PENDING || r->state == ROLE_FAILED ||
+		       r->state == ROLE_OFFLINE);
+		EXPECT((r->state == ROLE_ONLINE) == (r->owner != 0));
+		EXPECT(!r->target);
+		if (r->owner)
+			EXPECT(rules_hold(s, id, r->owner));
+		else if (r->state == ROLE_PENDING && r->want && !r->maintenance && !group_member(s, id))
+			judge_nothing(s, id, &q);
+	}
+	state_commit(s, NULL);
+	foresee_copy(before, s);
+	EXPECT(foresee_rest(s));
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		EXPECT(before->roles[id].owner == s->roles[id].owner && before->roles[id].state == s->roles[id].state);
+	EXPECT(foresee_compare(before, s, NULL, NULL) == 0);
+}
+
+static void run_engine(struct state *s, struct state *before, uint64_t seed)
+{
+	uint64_t rng = seed_now = seed;
+
+	state_clear(s);
+	REQUIRE(state_create(s, KIND_CLUSTER, "c", 1) == 1);
+	((struct cluster *)state_edit(s, KIND_CLUSTER, 1))->now_ms = 1700000000000;
+	make_nodes(s, &rng);
+	make_roles(s, &rng);
+	make_rules(s, &rng);
+	for (uint32_t n = 1; n <= s->high[KIND_NODE]; n++)
+		if (s->nodes[n].state == NODE_JOINING)
+			((struct node *)state_edit(s, KIND_NODE, n))->state = NODE_ONLINE;
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		char name[NAME_SIZE];
+
+		((struct role *)state_edit(s, KIND_ROLE, id))->failback = draw(&rng, 2);
+		snprintf(name, sizeof(name), "x%u", id);
+		REQUIRE(state_create(s, KIND_RESOURCE, name, id) == id);
+		((struct resource *)state_edit(s, KIND_RESOURCE, id))->on_fail = draw(&rng, 2);
+		state_set_role_of(s, id, id);
+	}
+	EXPECT(foresee_rest(s));
+	judge_rest(s, before);
+	for (uint32_t i = 0; i < 12; i++) {
+		something_happens(s, &rng);
+		judge_rest(s, before);
+	}
+}
+
 static void run(struct state *s, uint64_t seed)
 {
 	uint64_t rng = seed_now = seed;
@@ -327,15 +455,15 @@ static void run(struct state *s, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	struct state *s = calloc(1, sizeof(*s));
+	struct state *s = calloc(1, sizeof(*s)), *before = calloc(1, sizeof(*before));
+	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, last = argc > 1 ? first : SEEDS;
 
-	REQUIRE(s);
-	if (argc > 1) {
-		run(s, strtoull(argv[1], NULL, 0));
-	} else {
-		for (uint64_t seed = 1; seed <= SEEDS; seed++)
-			run(s, seed);
+	REQUIRE(s && before);
+	for (uint64_t seed = first; seed <= last; seed++) {
+		run(s, seed);
+		run_engine(s, before, seed);
 	}
 	free(s);
+	free(before);
 	return check_result();
 }
