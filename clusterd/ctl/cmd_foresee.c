@@ -295,6 +295,9 @@ int cmd_why(struct ctl *ctl)
 
 	if (!role)
 		return refusal_exit_code(REFUSED_NOT_FOUND);
+	/* The replicated clock stands when nothing is due; how long ago things were is told by the time of the view. */
+	if (ctl->view.state->cluster.now_ms < ctl->view.taken_ms)
+		ctl->view.state->cluster.now_ms = ctl->view.taken_ms;
 	if (ctl->options.json)
 		return why_json(ctl, role);
 	explain_role(ctl->view.state, role, &sink);

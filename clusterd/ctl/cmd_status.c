@@ -6,9 +6,14 @@
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/votes.h"
 
-static enum ctl_tone tone_of_node(const struct node *n)
+static bool is_away(const struct ctl *ctl, uint32_t node)
 {
-	if (n->state == NODE_LOST || n->fence_asked)
+	return ctl->view.self.self && !ctl->view.self.quorate && !nodeset_has(ctl->view.self.members, node);
+}
+
+static enum ctl_tone tone_of_node(const struct ctl *ctl, const struct node *n)
+{
+	if (n->state == NODE_LOST || n->fence_asked || is_away(ctl, n->object.id))
 		return TONE_BAD;
 	return n->state == NODE_ONLINE && n->admin == ADMIN_UP && !n->quarantine_until_ms ? TONE_GOOD : TONE_WARN;
 }
@@ -56,7 +61,7 @@ void ctl_table_nodes(const struct ctl *ctl)
 		if (!n)
 			continue;
 		ctl_table_cell(t, TONE_PLAIN, "%s%s", n->name, id == ctl->view.self.self && !ctl->view.saved ? " *" : "");
-		ctl_table_cell(t, tone_of_node(n), "%s%s", ctl_node_state(ctl, n), n->maintenance ? ", maintenance" : "");
+		ctl_table_cell(t, tone_of_node(ctl, n), "%s%s", ctl_node_state(ctl, n), n->maintenance ? ", maintenance" : "");
 		ctl_table_cell(t, TONE_PLAIN, "%s", n->vote ? "yes" : n->may_vote ? "no" : "never");
 		ctl_table_cell(t, TONE_PLAIN, "%u", s->load[id].roles);
 		ctl_table_cell(t, TONE_PLAIN, "%s", share(s->load[id].cpu, n->cpu, n->cpu_declared, 100, a));
@@ -182,7 +187,7 @@ static void headline(const struct ctl *ctl)
 	char text[4 * TEXT_SIZE], at[32];
 
 	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
-		online += state_node(s, id) && s->nodes[id].state == NODE_ONLINE;
+		online += state_node(s, id) && s->nodes[id].state == NODE_ONLINE && !is_away(ctl, id);
 	if (!s->count[KIND_CLUSTER]) {
 		say(ctl, TONE_WARN, "No cluster yet: it is created when a majority of corosync's nodes runs clusterd.");
 	} else {
@@ -203,6 +208,8 @@ static void warnings(const struct ctl *ctl)
 	const struct cluster *c = ctl_cluster(ctl);
 	char nodes[2 * TEXT_SIZE], text[4 * TEXT_SIZE];
 
+	if (!m->quorate && ctl->view.state->count[KIND_CLUSTER])
+		say(ctl, TONE_BAD, "Below is what this node knew when it lost quorum; the others may have gone on since.");
 	if (c->disarmed)
 		say(ctl, TONE_BAD, "DISARMED: nothing fences and nothing moves; 'clusterctl arm' ends it.");
 	if (c->maintenance)

@@ -256,6 +256,8 @@ static int values_parse(struct ctl *ctl)
 	if (rc < 0 && ctl->options.lines) {
 		rc = number_parse(ctl, "lines", ctl->options.lines, UINT32_MAX, &v);
 		ctl->lines = (uint32_t)v;
+		if (rc < 0 && !v)
+			rc = ctl_usage(ctl, "--lines 0: at least one");
 	}
 	if (rc < 0 && ctl->options.since)
 		rc = number_parse(ctl, "since", ctl->options.since, UINT64_MAX, &ctl->since);

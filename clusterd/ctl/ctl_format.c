@@ -106,7 +106,11 @@ const char *ctl_field(const struct ctl *ctl, const struct field *field, const vo
 const char *ctl_node_state(const struct ctl *ctl, const struct node *n)
 {
 	const struct node_load *load = &ctl->view.state->load[n->object.id];
+	const struct msg_answer_status *m = &ctl->view.self;
 
+	/* Without quorum the state stands still: all we know of the others is that they are not here. */
+	if (m->self && !m->quorate && !nodeset_has(m->members, n->object.id))
+		return "unreachable";
 	if (n->fence_asked)
 		return "to be fenced";
 	if (n->quarantine_until_ms && n->state == NODE_ONLINE)

@@ -75,8 +75,11 @@ static enum reached node_reached(const struct ctl *ctl, const struct ctl_goal *g
 		return REACHED;
 	if (g->kind == GOAL_NODE_DOWN)
 		return n->state == NODE_DOWN ? REACHED : NOT_YET;
-	if (g->kind == GOAL_NODE_UP || g->kind == GOAL_NODE_BACK)
-		return n->state == NODE_ONLINE && n->admin == ADMIN_UP && (g->kind == GOAL_NODE_UP || !roles_travel(s)) ? REACHED : NOT_YET;
+	if (g->kind == GOAL_NODE_UP || g->kind == GOAL_NODE_BACK) {
+		bool up = n->state == NODE_ONLINE && n->admin == ADMIN_UP;
+
+		return up && (g->kind == GOAL_NODE_UP || !roles_travel(s)) ? REACHED : NOT_YET;
+	}
 	if (n->admin == ADMIN_UP)
 		return NEVER; /* somebody resumed it */
 	return s->load[n->object.id].roles ? NOT_YET : REACHED;

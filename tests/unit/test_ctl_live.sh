@@ -80,13 +80,36 @@ check 1 'say --yes' node confirm-fenced n1
 check 0 '^web$' complete role show we
 check 0 '^priority=high$' complete role set web priority=h
 
+# the shell's completion, words split as bash splits them
+compopt() { :; }
+# shellcheck source=clusterd/ctl/clusterctl.bash
+. "$top_srcdir/clusterd/ctl/clusterctl.bash"
+completes() {
+	local wanted=$1
+
+	shift
+	COMP_WORDS=(clusterctl "$@")
+	COMP_CWORD=$#
+	PATH=$top_builddir/clusterd/ctl:$PATH _clusterctl
+	[ "${COMPREPLY[*]}" = "$wanted" ] || fail "completion of '$*' is '${COMPREPLY[*]}', not '$wanted'"
+}
+completes 'rule' rul
+completes 'move' role mo
+completes 'web' role move we
+completes 'n1 n2 n3' role move web n
+completes 'priority=' role set web prio
+completes 'high' role set web priority = h
+completes 'yes no' role set web maintenance = ''
+completes '--dry-run' role stop web --dry
+completes 'n3' node drain --wait n1 n3
+
 # following: a change made later shows up, in a pipe too
 "$ctl" events --follow --since 0 >"$tmp/events" 2>&1 &
 follow=$!
 "$ctl" watch >"$tmp/watch" 2>&1 &
 watch=$!
 at_exit "kill $follow $watch 2>/dev/null"
-wait_until 10 grep -q 'Cluster demo' "$tmp/watch" || fail "watch shows nothing: $(cat "$tmp/watch")"
+wait_until 10 grep -qs 'Cluster demo' "$tmp/watch" || fail "watch shows nothing: $(cat "$tmp/watch")"
 "$ctl" role create seen || fail "role create"
 wait_until 10 grep -q 'seen was created' "$tmp/events" || fail "events --follow missed it: $(cat "$tmp/events")"
 wait_until 10 grep -q 'seen was created' "$tmp/watch" || fail "watch missed it: $(cat "$tmp/watch")"
