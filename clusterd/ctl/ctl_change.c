@@ -245,6 +245,8 @@ int ctl_ask(struct ctl *ctl, const struct message *request, bool quiet)
 			fwrite(m.answer_part.data.data, 1, m.answer_part.data.len, ctl->out);
 		}
 	}
+	if (rc == -ENOTCONN && request->type == CTL_STOP)
+		return EXIT_DONE; /* it has ended, faster than it could say so */
 	return ctl_fail(ctl, refusal_exit_code(REFUSED_UNKNOWN_OUTCOME), "unknown-outcome",
 			"no answer from clusterd (%s); the request may or may not have been carried out: look with "
 			"'clusterctl status'",
