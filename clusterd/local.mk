@@ -29,7 +29,6 @@ clusterd_clusterd_LDADD = \
 
 dist_man_MANS += \
 	clusterd/clusterd.8 \
-	clusterd/clusterd.8 \
 	clusterd/clusterd.conf.5 \
 	$(NULL)
 nodist_systemdsystemunit_DATA += \
