@@ -406,29 +406,54 @@ static int section_pass(struct planner *p, uint32_t kind, enum pass pass)
 	return 0;
 }
 
-/* Objects that the document has not, when it has their section. */
-static int section_delete(struct planner *p, uint32_t kind)
+/* The document has the object's section, but not the object. */
+static bool is_gone(const struct planner *p, uint32_t kind, uint32_t id)
 {
 	char plural[32];
-	json_t *section = json_object_get(p->config, ctl_plural(kind, plural)), *roles = json_object_get(p->config, "roles");
+	const json_t *section = json_object_get(p->config, ctl_plural(kind, plural));
 
-	for (uint32_t id = 1; section && id <= p->state->high[kind]; id++) {
-		const void *object = state_get(p->state, kind, id);
-		const char *name = object ? state_name(p->state, kind, id) : NULL;
-		int rc;
+	return section && state_get(p->state, kind, id) && !json_object_get(section, state_name(p->state, kind, id));
+}
 
-		if (!object || json_object_get(section, name))
+/* Deleted with its role. */
+static bool goes_along(const struct planner *p, uint32_t kind, uint32_t id)
+{
+	return kind == KIND_RESOURCE && is_gone(p, KIND_ROLE, p->state->resources[id].role);
+}
+
+/* What is to go lets go of what it refers to: those that refer to each other can then go in any order. */
+static int section_let_go(struct planner *p, uint32_t kind)
+{
+	const struct object_type *type = object_type(kind);
+	int rc = 0;
+
+	for (uint32_t id = 1; id <= p->state->high[kind] && !rc; id++) {
+		if (!is_gone(p, kind, id) || goes_along(p, kind, id))
 			continue;
-		plan_note(p, PLAN_DELETE, kind, name, NULL);
-		if (kind == KIND_RESOURCE && roles &&
-		    !json_object_get(roles, state_name(p->state, KIND_ROLE, ((const struct resource *)object)->role)))
-			continue; /* goes with its role */
-		ctl_change_op(p->plan->change, VERB_DELETE, kind, name, NULL);
-		rc = ctl_change_put(p->ctl, p->plan->change);
-		if (rc)
-			return rc;
+		ctl_change_op(p->plan->change, VERB_SET, kind, state_name(p->state, kind, id), NULL);
+		for (size_t i = 0; i < type->n_fields && !rc; i++)
+			if (is_late(&type->fields[i]) || type->fields[i].type == FIELD_ROLELIST)
+				rc = ctl_change_field(p->ctl, p->plan->change, &type->fields[i], EDIT_SET, "");
+		if (!rc)
+			rc = ctl_change_put(p->ctl, p->plan->change);
 	}
-	return 0;
+	return rc;
+}
+
+static int section_delete(struct planner *p, uint32_t kind)
+{
+	int rc = 0;
+
+	for (uint32_t id = 1; id <= p->state->high[kind] && !rc; id++) {
+		if (!is_gone(p, kind, id))
+			continue;
+		plan_note(p, PLAN_DELETE, kind, state_name(p->state, kind, id), NULL);
+		if (goes_along(p, kind, id))
+			continue;
+		ctl_change_op(p->plan->change, VERB_DELETE, kind, state_name(p->state, kind, id), NULL);
+		rc = ctl_change_put(p->ctl, p->plan->change);
+	}
+	return rc;
 }
 
 static int keys_check(struct planner *p)
@@ -454,12 +479,14 @@ static int keys_check(struct planner *p)
 /* Order: what refers goes before what it refers to is gone, and comes after it is there. */
 static int plan_all(struct planner *p)
 {
-	static const uint8_t gone_first[] = { KIND_RULE, KIND_SET }, gone_last[] = { KIND_RESOURCE, KIND_ROLE, KIND_NETWORK };
+	static const uint8_t gone_last[] = { KIND_SET, KIND_RESOURCE, KIND_ROLE, KIND_NETWORK };
 	json_t *cluster = json_object_get(p->config, "cluster");
 	int rc = keys_check(p);
 
-	for (size_t i = 0; i < ARRAY_SIZE(gone_first) && !rc; i++)
-		rc = section_delete(p, gone_first[i]);
+	if (!rc)
+		rc = section_delete(p, KIND_RULE);
+	if (!rc)
+		rc = section_let_go(p, KIND_SET);
 	if (!rc && cluster)
 		rc = change(p, KIND_CLUSTER, p->state->cluster.name, &p->state->cluster, cluster);
 	for (size_t i = 0; i < ARRAY_SIZE(sections) && !rc; i++)
@@ -468,6 +495,8 @@ static int plan_all(struct planner *p)
 		rc = section_pass(p, sections[i], PASS_LATE);
 	for (size_t i = 0; i < ARRAY_SIZE(sections) && !rc; i++)
 		rc = section_pass(p, sections[i], PASS_CHANGE);
+	if (!rc)
+		rc = section_let_go(p, KIND_RESOURCE);
 	for (size_t i = 0; i < ARRAY_SIZE(gone_last) && !rc; i++)
 		rc = section_delete(p, gone_last[i]);
 	return rc;

@@ -36,6 +36,8 @@ expect 0 'to create: 1, to change: 1' <<<'c["roles"]["new"] = {"priority": "low"
 expect 0 'delete +rule +apart' <<<'del c["rules"]["apart"]'
 expect 0 'create +resource +x' <<<'c["resources"]["x"] = {"role": "old", "agent": "ocf:heartbeat:Dummy", "depends": "y"}; c["resources"]["y"] = {"role": "old", "agent": "ocf:heartbeat:Dummy"}'
 expect 0 '^to create: 0, to change: 0, to delete: 0' <<<'del c["roles"]; del c["resources"]'
+expect 0 'to create: 0, to change: 0, to delete: 2' <<<'c["sets"] = {}'
+expect 0 'to create: 1, to change: 1, to delete: 1' <<<'c["sets"]["new"] = {"roles": ["db"]}; del c["sets"]["base"]; c["sets"]["front"]["after"] = ["new"]'
 expect 7 'web' <<<'del c["roles"]["web"]; del c["resources"]["web-address"]; del c["resources"]["web-server"]; del c["rules"]; c["sets"]["front"]["roles"] = []; c["rules"] = {}'
 expect 6 "no field 'prio'" <<<'c["roles"]["web"]["prio"] = 1'
 expect 6 'node n9 is not in the cluster' <<<'c["nodes"]["n9"] = {}'
