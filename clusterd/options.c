@@ -398,20 +398,6 @@ int options_check(const struct options *o, const char *name, struct options_prob
 	return problems->count == before ? 0 : -EINVAL;
 }
 
-int options_check_cluster(const struct options *o, uint32_t t_stop_ms, uint32_t quorum_grace_ms, char *text, size_t size)
-{
-	uint32_t room_ms = t_stop_ms > quorum_grace_ms ? t_stop_ms - quorum_grace_ms : 0;
-
-	text[0] = '\0';
-	if (!strcmp(o->watchdog_driver, "none") || o->watchdog_timeout_ms < room_ms)
-		return 0;
-	snprintf(text, size,
-		 "watchdog_timeout (%ums) must be below T_stop - quorum_grace (%ums - %ums): a hung node would be reset later "
-		 "than its peers wait; lower watchdog_timeout in clusterd.conf, or raise t_stop by 'clusterctl cluster set'",
-		 o->watchdog_timeout_ms, t_stop_ms, quorum_grace_ms);
-	return -ERANGE;
-}
-
 int options_show(const struct options *o, const char *key, char *out, size_t size)
 {
 	const struct option_row *row = row_find(key);

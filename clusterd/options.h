@@ -69,11 +69,6 @@ int options_load(struct options *out, const char *path, struct options_problems 
 int options_parse(struct options *out, const char *name, const char *data, size_t len, struct options_problems *problems);
 /* Checks between keys; part of options_load and options_parse. */
 int options_check(const struct options *o, const char *name, struct options_problems *problems);
-/*
- * Does this node keep the cluster's time table? quorum_grace + watchdog_timeout < T_stop, when it has a watchdog. 0, or
- * -ERANGE with `text` that says what to change.
- */
-int options_check_cluster(const struct options *o, uint32_t t_stop_ms, uint32_t quorum_grace_ms, char *text, size_t size);
 /* Value of a row as text, as the file would say it. */
 int options_show(const struct options *o, const char *key, char *out, size_t size);
 

@@ -227,7 +227,8 @@ static void probe(void *user, const struct agent_record *record)
 	rq.role = st->role;
 	rq.agent = st->agent;
 	rq.params = st->params;
-	if (is_started(st) && !agents_run(s->agents, &rq))
+	/* An action of the run before is still on its way: whatever it does, the stop that a failed resource gets ends it. */
+	if (is_started(st) && !agents_pending(s->agents, record->resource_id) && !agents_run(s->agents, &rq))
 		s->n_probes++;
 	else
 		s->inventory[s->n_inventory++] = (struct inventory_item){ record->resource_id, RES_FAILED };

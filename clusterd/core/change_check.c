@@ -4,6 +4,7 @@
 
 #include "clusterd/core/change_op.h"
 #include "clusterd/core/role.h"
+#include "clusterd/core/timetable.h"
 #include "proto/object_text.h"
 
 /* ---- cluster ---- */
@@ -16,16 +17,18 @@ static bool check_cluster(struct change *c)
 		return change_refuse(c, REFUSED_INVALID,
 				     "needs a witness_target for a witness of kind '%s': set both in one change",
 				     enum_text(enum_values_witness_kind, k->witness));
-	if (k->quorum_grace_ms + MS_PER_SECOND > k->t_stop_ms)
-		return change_refuse(
-			c, REFUSED_INVALID,
-			"would leave no time to stop roles: t_stop must be at least a second longer than quorum_grace");
+	if (k->t_stop_ms < timetable_least_t_stop_ms(k, 0))
+		return change_refuse(c, REFUSED_INVALID,
+				     "would leave no time to stop roles: with this quorum_grace and alive, t_stop must be at "
+				     "least %u ms",
+				     timetable_least_t_stop_ms(k, 0));
 	for (uint32_t id = 1; id <= c->s->high[KIND_NODE]; id++)
-		if (state_node(c->s, id) && c->s->nodes[id].watchdog_ms >= k->t_stop_ms)
+		if (state_node(c->s, id) && c->s->nodes[id].watchdog_ms && !timetable_holds(k, c->s->nodes[id].watchdog_ms))
 			return change_refuse(c, REFUSED_INVALID,
-					     "needs t_stop above %u ms, the time-out of the watchdog of node '%s': "
-					     "raise t_stop or shorten the watchdog first",
-					     c->s->nodes[id].watchdog_ms, c->s->nodes[id].name);
+					     "needs t_stop of %u ms at least: the watchdog of node '%s' takes %u ms; raise "
+					     "t_stop or shorten the watchdog first",
+					     timetable_least_t_stop_ms(k, c->s->nodes[id].watchdog_ms), c->s->nodes[id].name,
+					     c->s->nodes[id].watchdog_ms);
 	return true;
 }
 

@@ -26,7 +26,6 @@
 #define CLOCK_JUMP_MAX_MS MS_PER_HOUR /* and never further at once: one node's broken clock does little harm */
 #define WITNESS_RETRY_MS 3000
 #define SYNC_STALL_MIN_MS 2500      /* a member that does not answer a view for so long is left out of it */
-#define WATCHDOG_SLACK_MS 500
 
 /* A view being agreed on, or agreed. */
 struct view {

@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "clusterd/core/core_private.h"
+#include "clusterd/core/timetable.h"
 
 /* --- lost nodes --- */
 
@@ -23,9 +24,8 @@ static void propose_fenced(struct core *c, uint32_t id, enum fence_how how)
 /* Time proves a lost node stopped when its watchdog enforces T_stop; counted from our first view without it. */
 static void fence_by_time(struct core *c, uint32_t id)
 {
-	const struct cluster *cl = core_cluster(c);
 	uint64_t waited = c->mono_ms - c->lost_ms[id];
-	uint64_t needed = (uint64_t)cl->t_stop_ms + cl->fence_margin_ms;
+	uint64_t needed = timetable_proven_ms(core_cluster(c));
 
 	if (!node_time_proves(c->state, id) || waited < needed || !core_is_actor(c, waited - needed))
 		return;

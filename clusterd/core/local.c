@@ -10,6 +10,7 @@
 #include <syslog.h>
 
 #include "clusterd/core/core_private.h"
+#include "clusterd/core/timetable.h"
 
 static const struct resource *own_resource(const struct core *c, uint32_t id)
 {
@@ -365,23 +366,14 @@ void local_view_open(struct core *c)
 
 /* --- without quorum --- */
 
-static uint64_t doubt_limit_ms(const struct core *c)
-{
-	uint64_t grace = core_cluster(c)->quorum_grace_ms, three = 3 * (uint64_t)core_cluster(c)->alive_ms;
-
-	/* In an active view a sign of life may be late: after three intervals it counts as lost. */
-	return core_active(c) && three > grace ? three : grace;
-}
+static uint64_t doubt_limit_ms(const struct core *c) { return timetable_doubt_ms(core_cluster(c), core_active(c)); }
 
 static uint64_t doubt_ms(const struct core *c) { return c->mono_ms - c->local.confirmed_ms; }
 
 /* From then on the host must be reset to keep T_stop. */
 static uint64_t fence_self_at_ms(const struct core *c)
 {
-	const struct cluster *cl = core_cluster(c);
-	uint64_t reserve = c->config.watchdog_ms + WATCHDOG_SLACK_MS;
-
-	return c->local.confirmed_ms + (cl->t_stop_ms > reserve ? cl->t_stop_ms - reserve : 0);
+	return c->local.confirmed_ms + timetable_reset_ms(core_cluster(c), c->config.watchdog_ms);
 }
 
 static bool needed_locally(const struct core *c, uint32_t id)

@@ -37,6 +37,8 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/state.h \
 	clusterd/core/state_index.c \
 	clusterd/core/state_index.h \
+	clusterd/core/timetable.c \
+	clusterd/core/timetable.h \
 	clusterd/core/view.c \
 	clusterd/core/view_open.c \
 	clusterd/core/votes.c \

@@ -6,6 +6,7 @@
 #include "clusterd/core/node.h"
 #include "clusterd/core/reason.h"
 #include "clusterd/core/resource.h"
+#include "clusterd/core/timetable.h"
 
 nodeset_t nodes_in(const struct state *s, enum node_state state)
 {
@@ -19,9 +20,7 @@ nodeset_t nodes_in(const struct state *s, enum node_state state)
 
 bool node_time_proves(const struct state *s, uint32_t id)
 {
-	const struct node *n = &s->nodes[id];
-
-	return n->watchdog_ms && n->watchdog_ms < s->cluster.t_stop_ms;
+	return timetable_holds(&s->cluster, s->nodes[id].watchdog_ms);
 }
 
 static void set_state(struct state *s, uint32_t id, enum node_state state, enum reason reason)

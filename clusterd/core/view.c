@@ -82,6 +82,13 @@ static void start_round(struct core *c)
 		send_hello(c);
 }
 
+/* The members say anew what they have: some may have stopped their roles since they did. */
+static void next_round(struct core *c)
+{
+	c->view.round_id += ROUND_STEP;
+	start_round(c);
+}
+
 void view_confchg(struct core *c, uint64_t number, nodeset_t members, nodeset_t procdown)
 {
 	struct view *v = &c->view;
@@ -459,11 +466,10 @@ void view_exclude(struct core *c, const struct msg_exclude *m)
 	if (m->view != v->number || !nodes)
 		return;
 	v->excluded |= nodes;
-	v->round_id += ROUND_STEP;
 	for (nodeset_t left = nodes; left; left &= left - 1)
 		core_trace(c, LOG_WARNING, "node %s does not answer: the view goes on without it",
 			   core_node_name(c, nodeset_first(left)));
-	start_round(c);
+	next_round(c);
 	if (!nodeset_has(nodes, c->config.self))
 		return;
 	c->phase = PHASE_NO_QUORUM;
@@ -505,7 +511,7 @@ void view_force(struct core *c, uint32_t sender, const struct msg_force *m)
 		return;
 	core_trace(c, LOG_WARNING, "quorum was forced by node %s", core_node_name(c, sender));
 	c->view.forced = true;
-	check_hellos(c);
+	next_round(c);
 }
 
 static void claim_witness(struct core *c)
@@ -540,8 +546,8 @@ void view_witness(struct core *c, const struct msg_witness *m)
 	if (m->view != c->view.round_id)
 		return;
 	c->view.witness_held = m->held;
-	if (m->held)
-		check_hellos(c);
+	if (m->held && c->phase == PHASE_NO_QUORUM)
+		next_round(c);
 	else if (c->phase == PHASE_ACTIVE && !votes_majority(votes_of(c->state), core_participants(c), false))
 		no_quorum(c);
 }

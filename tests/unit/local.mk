@@ -21,6 +21,7 @@ unit_tests += \
 	tests/unit/test_options \
 	tests/unit/test_process \
 	tests/unit/test_store \
+	tests/unit/test_timetable \
 	tests/unit/test_watchdog \
 	tests/unit/test_wire_random \
 	$(NULL)

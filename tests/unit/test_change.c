@@ -507,7 +507,7 @@ static void test_cluster(void)
 		((struct node *)state_edit(&state, KIND_NODE, id))->level = id == 3 ? 2 : 4;
 	state_commit(&state, NULL);
 	STORY({ "set cluster test t_stop=20s", REFUSED_INVALID, "watchdog of node 'n1'" },
-	      { "set cluster test t_stop=21s", REFUSED_NOT, NULL }, { "upgrade cluster test", REFUSED_NOT, NULL });
+	      { "set cluster test t_stop=28s", REFUSED_NOT, NULL }, { "upgrade cluster test", REFUSED_NOT, NULL });
 	CHECK_EQ(state.cluster.level, 2);
 	set_node_state(3, NODE_DOWN);
 	STORY({ "upgrade cluster test", REFUSED_STATE, "node 'n3'" },

@@ -123,20 +123,6 @@ static void test_load(void)
 	CHECK(options_load(&options, "/", &problems) < 0);
 }
 
-static void test_cluster_check(void)
-{
-	char text[512];
-
-	CHECK_EQ(parse("watchdog_timeout = 10s"), 0);
-	CHECK_EQ(options_check_cluster(&options, 30000, 5000, text, sizeof(text)), 0);
-	CHECK_EQ(options_check_cluster(&options, 15000, 5000, text, sizeof(text)), -ERANGE);
-	CHECK_CONTAINS(text, "10000ms");
-	CHECK_CONTAINS(text, "15000ms - 5000ms");
-	CHECK_EQ(options_check_cluster(&options, 1000, 5000, text, sizeof(text)), -ERANGE);
-	CHECK_EQ(parse("watchdog_driver = none"), 0);
-	CHECK_EQ(options_check_cluster(&options, 1000, 5000, text, sizeof(text)), 0);
-}
-
 static void test_show(void)
 {
 	char text[TEXT_SIZE];
@@ -230,7 +216,6 @@ int main(int argc, char **argv)
 	test_wrong();
 	test_hostile();
 	test_load();
-	test_cluster_check();
 	test_show();
 	test_manual();
 	return check_result();
