@@ -64,7 +64,7 @@ static void quorum_nodes(struct ctl *ctl, struct votes v)
 
 	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++) {
 		const struct node *n = state_node(s, id);
-		bool here = n && nodeset_has(m->members, id);
+		bool here = n && m->quorate && nodeset_has(m->members, id);
 		bool keeps = n && votes_majority(v, m->members & ~NODE_BIT(id), m->witness_held);
 
 		if (!n)

@@ -17,6 +17,7 @@
 
 #define FOLLOW_MS 10000 /* one long poll */
 #define REDRAW_MS 1000  /* the page's "since" columns age */
+#define KEY_CTRL_C 3
 
 /* The event with this number, NULL when the ring has none (any more). */
 static const struct event *event_of(const struct state *s, uint64_t number)
@@ -185,45 +186,83 @@ static void screen_draw(struct ctl *ctl)
 	free(page);
 }
 
-/* True: the user wants to leave. */
-static bool screen_input(const struct screen *sc, const struct pollfd *p)
+/* Waits for an answer, a key or a signal. True: the user wants to leave. */
+static bool screen_wait(const struct screen *sc, int link_fd, int timeout_ms, bool *ret_answer)
 {
+	struct pollfd p[3] = { { link_fd, POLLIN, 0 }, { sc->signals, POLLIN, 0 }, { sc->raw ? STDIN_FILENO : -1, POLLIN, 0 } };
 	struct signalfd_siginfo si;
 	char key;
 
+	*ret_answer = false;
+	if (poll(p, ARRAY_SIZE(p), timeout_ms) < 0)
+		return errno != EINTR;
+	*ret_answer = p[0].revents != 0;
 	if (p[1].revents && read(sc->signals, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGWINCH)
 		return true;
-	return p[2].revents && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == 3);
+	return p[2].revents && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == KEY_CTRL_C);
 }
+
+/* The daemon went away: the last page stays, and it is looked for each second. True: the user wants to leave. */
+static bool screen_reconnect(struct ctl *ctl, const struct screen *sc)
+{
+	FILE *err = ctl->err, *nowhere = fopen("/dev/null", "we");
+	bool answer, leave = !nowhere;
+
+	fputs("\033[H\033[1;31mclusterd on this node does not answer; trying again.\033[0m\033[K", ctl->out);
+	fflush(ctl->out);
+	while (!leave) {
+		ctl_link_close(ctl->link);
+		ctl->link = NULL;
+		ctl->err = nowhere;
+		if (!ctl_view_load(ctl))
+			break;
+		leave = screen_wait(sc, -1, REDRAW_MS, &answer);
+	}
+	ctl->err = err;
+	if (nowhere)
+		fclose(nowhere);
+	return leave;
+}
+
+/* Errors would tear the page: what happened is on it. */
+static int quietly(struct ctl *ctl, int (*f)(struct ctl *ctl))
+{
+	FILE *err = ctl->err;
+	int rc;
+
+	ctl->err = fopen("/dev/null", "we");
+	if (!ctl->err)
+		ctl->err = err;
+	rc = f(ctl);
+	if (ctl->err != err)
+		fclose(ctl->err);
+	ctl->err = err;
+	return rc;
+}
+
+static int ask(struct ctl *ctl) { return ctl_view_ask(ctl, REDRAW_MS); }
 
 /* A long poll is always under way; keys and signals are served meanwhile. */
 static int watch_screen(struct ctl *ctl)
 {
 	struct screen sc = { .signals = -1 };
+	bool leave = false, answer, lost;
 	int rc = screen_begin(&sc);
 
 	if (rc)
-		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s",
-				strerror(-rc));
+		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s", strerror(-rc));
 	fputs("\033[?1049h\033[?25l\033[?7l\033[2J", ctl->out); /* long lines are cut, not wrapped */
-	screen_draw(ctl);
-	rc = ctl_view_ask(ctl, REDRAW_MS);
-	while (!rc) {
-		struct pollfd p[3] = {
-			{ ctl_link_fd(ctl->link), POLLIN, 0 }, { sc.signals, POLLIN, 0 }, { sc.raw ? STDIN_FILENO : -1, POLLIN, 0 },
-		};
-
-		if ((poll(p, 3, -1) < 0 && errno != EINTR) || screen_input(&sc, p))
-			break;
-		if (!p[0].revents)
-			continue;
-		if (ctl_view_answer(ctl) == -EIO)
-			break;
+	while (!leave) {
 		screen_draw(ctl);
-		rc = ctl_view_ask(ctl, REDRAW_MS);
+		lost = quietly(ctl, ask) != 0;
+		do
+			leave = !lost && screen_wait(&sc, ctl_link_fd(ctl->link), -1, &answer);
+		while (!lost && !leave && !answer);
+		if (!leave && (lost || quietly(ctl, ctl_view_answer) == -EIO))
+			leave = screen_reconnect(ctl, &sc);
 	}
 	screen_end(ctl, &sc);
-	return rc;
+	return EXIT_DONE;
 }
 
 int cmd_watch(struct ctl *ctl)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writes a saved state for tests of clusterctl: a cluster of three nodes with roles in every condition, made by the changes
- * and the decision code of the cluster itself. `ctl_canned FILE [many]`; many: 60 roles more.
+ * and the decision code of the cluster itself. `ctl_canned FILE [many|lost|trouble]`; many: 60 roles more; lost: as seen by a
+ * node without quorum; trouble: a lost, a draining and a quarantined node, and much that is wrong.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,45 @@ static void status(struct state *s)
 	ctl.view.taken_ms = NOW_MS + 90 * MS_PER_SECOND;
 }
 
+static void lost(void)
+{
+	struct msg_answer_status *m = &ctl.view.self;
+
+	m->phase = PHASE_NO_QUORUM;
+	m->quorate = 0;
+	m->members = NODE_BIT(1);
+	m->stop_left_ms = 12300;
+	snprintf(m->text, sizeof(m->text), "no quorum: the votes present are not a majority");
+}
+
+static void trouble(struct state *s)
+{
+	struct msg_answer_status *m = &ctl.view.self;
+	struct cluster *c = state_edit(s, KIND_CLUSTER, 1);
+	struct node *n = state_edit(s, KIND_NODE, 1);
+
+	c->disarmed = c->maintenance = 1;
+	c->witness = WITNESS_SHARE;
+	c->witness_vote = 1;
+	snprintf(c->witness_target, sizeof(c->witness_target), "/srv/witness");
+	n->admin = ADMIN_DRAINING;
+	n = state_edit(s, KIND_NODE, 2);
+	n->state = NODE_LOST;
+	n->vote = 0;
+	n = state_edit(s, KIND_NODE, 3);
+	n->quarantine_until_ms = NOW_MS + MS_PER_HOUR;
+	n->unclean_ms[0] = NOW_MS - MS_PER_HOUR;
+	n->maintenance = 1;
+	n = state_edit(s, KIND_NODE, state_create(s, KIND_NODE, "n4", 4));
+	n->state = NODE_JOINING;
+	m->members = NODE_BIT(1) | NODE_BIT(3) | NODE_BIT(4);
+	m->waiting_for = NODE_BIT(4);
+	m->slow = NODE_BIT(3);
+	snprintf(m->text, sizeof(m->text), "its inventory");
+	snprintf(m->store_error, sizeof(m->store_error), "/var/lib/clusterd: no space left on device");
+	state_reindex(s);
+}
+
 int main(int argc, char **argv)
 {
 	struct state *s = ctl_state_new();
@@ -146,13 +186,17 @@ int main(int argc, char **argv)
 	configuration();
 	must(foresee_rest(s), "coming to rest");
 	broken(s);
-	for (int i = 0; i < (argc > 2 ? 60 : 0); i++) {
+	for (int i = 0; i < (argc > 2 && !strcmp(argv[2], "many") ? 60 : 0); i++) {
 		char line[64];
 
 		snprintf(line, sizeof(line), "role create role%02d priority=low", i);
 		apply(line);
 	}
 	must(foresee_rest(s), "coming to rest");
+	if (argc > 2 && !strcmp(argv[2], "lost"))
+		lost();
+	if (argc > 2 && !strcmp(argv[2], "trouble"))
+		trouble(s);
 	remove(argv[1]);
 	must(!ctl_view_save(&ctl, argv[1]), argv[1]);
 	ctl_state_free(s);

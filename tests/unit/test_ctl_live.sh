@@ -116,6 +116,27 @@ wait_until 10 grep -q 'seen was created' "$tmp/watch" || fail "watch missed it: 
 check 0 '' node stop --wait
 wait_until 10 test ! -e "/proc/$follow" || fail "events --follow outlives its daemon"
 
+# on a terminal: the page is redrawn, survives its daemon, and q ends it
+if command -v script >/dev/null; then
+	serve
+	mkfifo "$tmp/keys"
+	script -qec "stty rows 40; '$ctl' watch" /dev/null <"$tmp/keys" >"$tmp/screen" 2>&1 &
+	screen=$!
+	at_exit "kill $screen 2>/dev/null"
+	exec 5>"$tmp/keys"
+	wait_until 10 grep -qs 'q ends' "$tmp/screen" || fail "watch draws no page: $(cat "$tmp/screen")"
+	"$ctl" role create onscreen || fail "role create"
+	wait_until 10 grep -q 'onscreen' "$tmp/screen" || fail "watch does not redraw"
+	stop_server
+	wait_until 10 grep -q 'trying again' "$tmp/screen" || fail "watch does not notice that its daemon is gone"
+	: >"$tmp/screen"
+	serve
+	wait_until 10 grep -q 'q ends' "$tmp/screen" || fail "watch does not find the daemon again"
+	printf q >&5
+	wait_until 10 test ! -e "/proc/$screen" || fail "q does not end watch"
+	exec 5>&-
+fi
+
 serve refuse
 check 10 '1 of 3 votes' role stop web
 serve die
