@@ -68,11 +68,31 @@ const char *state_name(const struct state *s, uint32_t kind, uint32_t id);
 struct name_resolver;
 struct name_resolver state_resolver(const struct state *s);
 
-static inline const struct node *state_node(const struct state *s, uint32_t id) { return state_get(s, KIND_NODE, id); }
-static inline const struct role *state_role(const struct state *s, uint32_t id) { return state_get(s, KIND_ROLE, id); }
-static inline const struct resource *state_resource(const struct state *s, uint32_t id) { return state_get(s, KIND_RESOURCE, id); }
-static inline const struct set *state_set(const struct state *s, uint32_t id) { return state_get(s, KIND_SET, id); }
-static inline const struct rule *state_rule(const struct state *s, uint32_t id) { return state_get(s, KIND_RULE, id); }
+/* The same, by kind; these are in every loop, so they know their table. */
+static inline const struct node *state_node(const struct state *s, uint32_t id)
+{
+	return id <= NODE_MAX && s->nodes[id].object.used ? &s->nodes[id] : NULL;
+}
+
+static inline const struct role *state_role(const struct state *s, uint32_t id)
+{
+	return id <= ROLE_MAX && s->roles[id].object.used ? &s->roles[id] : NULL;
+}
+
+static inline const struct resource *state_resource(const struct state *s, uint32_t id)
+{
+	return id <= RESOURCE_MAX && s->resources[id].object.used ? &s->resources[id] : NULL;
+}
+
+static inline const struct set *state_set(const struct state *s, uint32_t id)
+{
+	return id <= SET_MAX && s->sets[id].object.used ? &s->sets[id] : NULL;
+}
+
+static inline const struct rule *state_rule(const struct state *s, uint32_t id)
+{
+	return id <= RULE_MAX && s->rules[id].object.used ? &s->rules[id] : NULL;
+}
 
 /* The object, to be changed now. The caller must not keep the pointer beyond its change. Never NULL for an id in use. */
 void *state_edit(struct state *s, uint32_t kind, uint32_t id);
