@@ -356,7 +356,7 @@ static bool some_sets_survive(struct survey *v, uint32_t k, struct foresee_limit
 {
 	uint64_t rng = k;
 
-	for (uint32_t i = 0; i < FORESEE_SETS_MAX; i++) {
+	for (uint32_t i = 0; i < FORESEE_SAMPLES; i++) {
 		nodeset_t lost = 0;
 
 		while ((uint32_t)nodeset_count(lost) < k)

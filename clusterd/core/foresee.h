@@ -46,10 +46,11 @@ bool foresee_quorum(const struct state *s, nodeset_t members, nodeset_t lost, bo
 
 /*
  * How many nodes may fail with everything that runs now still running (no-autostart roles aside: they are not restarted
- * by design) and with quorum. All sets of k nodes are tried when there are FORESEE_SETS_MAX or fewer of them; else that
- * many: the fullest nodes first, then a fixed random choice. The search ends at the first k with a set that hurts.
+ * by design) and with quorum. All sets of k nodes are tried when there are FORESEE_SETS_MAX or fewer of them; else
+ * FORESEE_SAMPLES: the fullest nodes, then a fixed random choice. The search ends at the first k with a set that hurts.
  */
 #define FORESEE_SETS_MAX 2016 /* all pairs of 63 nodes and more */
+#define FORESEE_SAMPLES 32
 struct foresee_limit {
 	uint32_t nodes;      /* this many may fail, whichever they are */
 	bool exhaustive;     /* every set up to that size was tried, not a sample */

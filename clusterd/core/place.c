@@ -497,7 +497,7 @@ static nodeset_t group_narrow(const struct place_view *v, uint32_t role, nodeset
 struct victims {
 	uint32_t start[NODE_MAX + 1][VICTIM_CLASSES]; /* of each node's classes in `roles` */
 	uint32_t n[NODE_MAX + 1][VICTIM_CLASSES];
-	uint8_t class_of[ROLE_MAX + 1];
+	uint8_t class_of[ROLE_MAX + 1], node_of[ROLE_MAX + 1];
 	uint16_t roles[ROLE_MAX + 1], spare[ROLE_MAX + 1];
 };
 
@@ -538,12 +538,16 @@ static void victims_collect(struct state *s, uint32_t role, nodeset_t where, str
 	uint32_t at = 0;
 
 	memset(v->n, 0, sizeof(v->n));
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
-		v->class_of[id] = victim_class(s, &s->roles[id], s->roles[role].priority, where);
+	memset(v->class_of, 0, s->high[KIND_ROLE] + 1);
 	victims_spare(s, role, v);
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
 		if (v->class_of[id] != NO_VICTIM)
-			v->n[s->roles[id].owner][v->class_of[id]]++;
+			v->class_of[id] = victim_class(s, &s->roles[id], s->roles[role].priority, where);
+		if (v->class_of[id] == NO_VICTIM)
+			continue;
+		v->node_of[id] = (uint8_t)s->roles[id].owner;
+		v->n[v->node_of[id]][v->class_of[id]]++;
+	}
 	for (uint32_t n = 1; n <= NODE_MAX; n++)
 		for (uint32_t c = 0; c < VICTIM_CLASSES; c++) {
 			v->start[n][c] = at;
@@ -552,7 +556,7 @@ static void victims_collect(struct state *s, uint32_t role, nodeset_t where, str
 		}
 	for (uint32_t id = s->high[KIND_ROLE]; id > 0; id--)
 		if (v->class_of[id] != NO_VICTIM) {
-			uint32_t n = s->roles[id].owner, c = v->class_of[id];
+			uint32_t n = v->node_of[id], c = v->class_of[id];
 
 			v->roles[v->start[n][c] + v->n[n][c]++] = (uint16_t)id;
 		}
@@ -578,15 +582,16 @@ static struct need need_lack(const struct state *s, const struct role *role, uin
 						   0 };
 }
 
-/* How much of what is lacking the victim gives, in thousandths of both; 0..VICTIM_GAIN_MAX. */
-#define VICTIM_GAIN_MAX 2000
+/* How much of what is lacking the victim gives, of cpu and memory together; coarse, for a short sort. */
+#define VICTIM_GAIN_WHOLE 64
+#define VICTIM_GAIN_MAX (2 * VICTIM_GAIN_WHOLE)
 static uint32_t victim_gain(const struct role *victim, const struct need *lack)
 {
 	uint64_t cpu = victim->cpu < lack->cpu ? victim->cpu : lack->cpu;
 	uint64_t memory_mb = victim->memory_mb < lack->memory_mb ? victim->memory_mb : lack->memory_mb;
 
-	return (uint32_t)((lack->cpu ? cpu * 1000 / lack->cpu : 0) +
-			  (lack->memory_mb ? memory_mb * 1000 / lack->memory_mb : 0));
+	return (uint32_t)((lack->cpu ? cpu * VICTIM_GAIN_WHOLE / lack->cpu : 0) +
+			  (lack->memory_mb ? memory_mb * VICTIM_GAIN_WHOLE / lack->memory_mb : 0));
 }
 
 /* Orders a class by falling gain, ids within the same gain as they are: a counting sort, `spare` is for n roles. */
