@@ -3,4 +3,5 @@
 
 test_tools += \
 	tests/bench/bench_agents \
+	tests/bench/bench_plan \
 	$(NULL)
