@@ -49,4 +49,12 @@ EXTRA_DIST += \
 	$(NULL)
 fuzzers += \
 	tests/fuzz/fuzz_agents \
+	tests/fuzz/fuzz_change \
+	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_object \
+	tests/fuzz/fuzz_state \
+	tests/fuzz/fuzz_text \
+	$(NULL)
+noinst_HEADERS += \
+	tests/fuzz/fuzz_require.h \
 	$(NULL)
