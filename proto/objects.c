@@ -46,9 +46,10 @@
 #undef FIELD
 #undef OBJECT_END
 
+/* By kind; the numbers are small and dense. */
 static const struct object_type object_types[] = {
 #define OBJECT(kind_, symbol, highest)                                                        \
-	{ .kind = (symbol), .name = #kind_, .max = (highest), .size = sizeof(struct kind_),    \
+	[symbol] = { .kind = (symbol), .name = #kind_, .max = (highest), .size = sizeof(struct kind_),    \
 	  .fields = fields_of_##kind_, .n_fields = ARRAY_SIZE(fields_of_##kind_) },
 #define FIELD(kind, number, type, member, flags, def, min, max, aux, since, help)
 #define OBJECT_END(kind)
@@ -69,16 +70,13 @@ static const struct object_type object_types[] = {
 
 const struct object_type *object_type(uint32_t kind)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(object_types); i++)
-		if (object_types[i].kind == kind)
-			return &object_types[i];
-	return NULL;
+	return kind < ARRAY_SIZE(object_types) && object_types[kind].kind ? &object_types[kind] : NULL;
 }
 
 const struct object_type *object_type_by_name(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(object_types); i++)
-		if (!strcmp(object_types[i].name, name))
+		if (object_types[i].name && !strcmp(object_types[i].name, name))
 			return &object_types[i];
 	return NULL;
 }

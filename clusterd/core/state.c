@@ -274,7 +274,7 @@ uint64_t state_digest_recompute(const struct state *s)
 	uint64_t sum = 0;
 
 	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
-		for (uint32_t id = 1; id <= object_type(kind)->max; id++)
+		for (uint32_t id = 1; id <= s->high[kind]; id++)
 			if (state_get(s, kind, id))
 				sum += object_hash(object_type(kind), state_get(s, kind, id));
 	return sum;

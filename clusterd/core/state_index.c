@@ -249,13 +249,17 @@ void state_index_clear(struct state *s)
 
 void state_reindex(struct state *s)
 {
+	uint32_t high[KIND_EVENT + 1];
+
+	/* Never below an id in use, whatever happened: most of the tables need not be looked at. */
+	memcpy(high, s->high, sizeof(high));
 	state_index_clear(s);
 	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
-		for (uint32_t id = 1; id <= object_type(kind)->max; id++)
+		for (uint32_t id = 1; id <= high[kind]; id++)
 			if (state_get(s, kind, id) && kind != KIND_RESOURCE)
 				state_index_add(s, kind, id);
 	/* Resources last and from the highest: each becomes its role's first. The roles' loads then get their operations. */
-	for (uint32_t id = RESOURCE_MAX; id >= 1; id--) {
+	for (uint32_t id = high[KIND_RESOURCE]; id >= 1; id--) {
 		if (!state_resource(s, id))
 			continue;
 		state_index_add(s, KIND_RESOURCE, id);
