@@ -25,6 +25,7 @@ void foresee_copy(struct state *to, const struct state *from)
 	copy_objects(to->roles, from->roles, from->high[KIND_ROLE] + 1, sizeof(from->roles[0]));
 	copy_objects(to->rules, from->rules, from->high[KIND_RULE] + 1, sizeof(from->rules[0]));
 	copy_objects(to->sets, from->sets, from->high[KIND_SET] + 1, sizeof(from->sets[0]));
+	memcpy(to->high, from->high, sizeof(to->high));
 	state_reindex(to);
 }
 

@@ -122,7 +122,7 @@ void state_note_time(struct state *s, uint64_t sent_ms);
 void state_commit(struct state *s, const struct core_sink *sink);
 /* Slow recomputation, for tests: digest from scratch. */
 uint64_t state_digest_recompute(const struct state *s);
-/* Rebuilds every index from the objects, for loads and tests. */
+/* Rebuilds every index from the objects, for loads and tests. `high` covers every id in use, as state_put_encoded() leaves it. */
 void state_reindex(struct state *s);
 
 /* Puts a decoded object in its place (load, snapshot); indexes are stale until state_reindex(). */
