@@ -83,7 +83,7 @@ static void test_serial(void)
 	}
 	CHECK_STR(rig_read(log_path, text, sizeof(text)),
 		  "res5 0 start begin\nres5 0 start end\nres5 0 monitor begin\nres5 0 monitor end\n"
-		  "res5 0 reload begin\nres5 0 reload end\nres5 0 stop begin\nres5 0 stop end\n");
+		  "res5 0 reload-agent begin\nres5 0 reload-agent end\nres5 0 stop begin\nres5 0 stop end\n");
 	finish();
 }
 

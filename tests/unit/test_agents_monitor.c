@@ -159,7 +159,7 @@ static void test_waits(void)
 	wait_log("monitor end", 1);
 	rq = rig_request(1, AGENT_RELOAD, 3, GOOD, held);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
-	wait_log("reload begin", 1);
+	wait_log("reload-agent begin", 1);
 	before = log_count("monitor begin");
 	rig_run_ms(&rig, 3 * AGENT_INTERVAL_MIN_MS);
 	CHECK_EQ(log_count("monitor begin"), before);
