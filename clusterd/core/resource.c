@@ -21,14 +21,42 @@ static bool term_has(const uint16_t *term, uint32_t id)
 	return false;
 }
 
-bool resource_may_start(const struct state *s, uint32_t id)
+/* Does one of the alternatives run, and will it go on to? */
+static bool term_lasts(const struct state *s, const uint16_t *term, const uint16_t *ids, uint32_t n, uint64_t sinking)
+{
+	for (uint32_t i = 0; i < DEPS_CHOICE_MAX && term[i]; i++)
+		for (uint32_t at = 0; at < n; at++)
+			if (ids[at] == term[i] && s->resources[term[i]].state == RES_STARTED && !(sinking >> at & 1))
+				return true;
+	return false;
+}
+
+static bool lasts(const struct state *s, uint32_t id, const uint16_t *ids, uint32_t n, uint64_t sinking)
 {
 	const struct resource *r = &s->resources[id];
 
 	for (uint32_t c = 0; c < DEPS_CLAUSE_MAX && r->depends[c][0]; c++)
-		if (!term_met(s, r->depends[c], 0))
+		if (!term_lasts(s, r->depends[c], ids, n, sinking))
 			return false;
 	return true;
+}
+
+uint64_t resource_sinking(const struct state *s, uint32_t role)
+{
+	uint16_t ids[ROLE_RESOURCE_MAX];
+	uint64_t sinking = 0, before;
+	uint32_t n = 0;
+
+	for (uint32_t id = s->role_resource[role]; id && n < ROLE_RESOURCE_MAX; id = s->resource_next[id])
+		ids[n++] = (uint16_t)id;
+	/* What goes down takes along what needs it: until nothing more follows. */
+	do {
+		before = sinking;
+		for (uint32_t at = 0; at < n; at++)
+			if (!lasts(s, ids[at], ids, n, sinking))
+				sinking |= (uint64_t)1 << at;
+	} while (sinking != before);
+	return sinking;
 }
 
 bool resource_holds(const struct state *s, uint32_t x, uint32_t id)

@@ -5,8 +5,11 @@
 
 #include "clusterd/core/role.h"
 
-/* All terms of its dependencies have a started member. */
-bool resource_may_start(const struct state *s, uint32_t id);
+/*
+ * Bit i: the i-th resource of the role (lowest id first) must not run now, because a term of its dependencies has no
+ * member that is started and itself not in this set.
+ */
+uint64_t resource_sinking(const struct state *s, uint32_t role);
 /* Some other resource of the role is not stopped and needs it. */
 bool resource_is_held(const struct state *s, uint32_t id);
 /* Puts an operation in flight; false when the node has too many (the role is then `capped`). */

@@ -192,7 +192,7 @@ static void advance_stop(struct engine *e, struct state *s, uint32_t role)
 	}
 }
 
-static void step_up(struct engine *e, struct state *s, uint32_t id)
+static void step_up(struct engine *e, struct state *s, uint32_t id, bool supported)
 {
 	const struct resource *r = &s->resources[id];
 
@@ -202,11 +202,11 @@ static void step_up(struct engine *e, struct state *s, uint32_t id)
 		step_stop(e, s, id);
 		break;
 	case RES_STOPPED:
-		if (resource_may_start(s, id))
+		if (supported)
 			resource_begin(e, s, id, AGENT_START);
 		break;
 	case RES_STARTED:
-		if (!resource_may_start(s, id))
+		if (!supported)
 			step_stop(e, s, id);
 		else if (r->reload_wanted)
 			resource_begin(e, s, id, AGENT_RELOAD);
@@ -226,9 +226,11 @@ static bool all_started(const struct state *s, uint32_t role)
 
 static void advance_up(struct engine *e, struct state *s, uint32_t role)
 {
-	for (uint32_t id = s->role_resource[role]; id; id = s->resource_next[id])
+	uint64_t sinking = resource_sinking(s, role);
+
+	for (uint32_t id = s->role_resource[role]; id; id = s->resource_next[id], sinking >>= 1)
 		if (!s->resources[id].op)
-			step_up(e, s, id);
+			step_up(e, s, id, !(sinking & 1));
 }
 
 static void came_online(struct engine *e, struct state *s, uint32_t id)
