@@ -98,6 +98,7 @@ struct local {
 	uint64_t start_seq[RESOURCE_MAX + 1]; /* a start waits until this is committed; 0: none */
 	uint64_t retry_ms[RESOURCE_MAX + 1];
 	struct local_result results[RESOURCE_MAX + 1];
+	uint32_t high; /* highest id of which anything is noted here */
 	uint32_t n_runs, n_ops, n_starts, n_results, n_proposed;
 	uint64_t next_op;
 	uint64_t confirmed_ms;   /* monotonic: when this node last knew that it had quorum */

@@ -40,8 +40,21 @@ static uint32_t timeout_ms(const struct resource *r, enum agent_action action)
 	return action == AGENT_STOP ? r->stop_timeout_ms : r->start_timeout_ms;
 }
 
+/* Resources above this one are neither in the state nor of any concern here. */
+static uint32_t highest(const struct core *c)
+{
+	return c->local.high > c->state->high[KIND_RESOURCE] ? c->local.high : c->state->high[KIND_RESOURCE];
+}
+
+static void note_id(struct local *l, uint32_t id)
+{
+	if (l->high < id)
+		l->high = id;
+}
+
 static void set_runs(struct local *l, uint32_t id, bool runs)
 {
+	note_id(l, id);
 	if (l->runs[id] == runs)
 		return;
 	l->runs[id] = runs;
@@ -66,6 +79,7 @@ static void run(struct core *c, uint32_t id, uint64_t op, enum agent_action acti
 {
 	struct local *l = &c->local;
 
+	note_id(l, id);
 	l->op[id] = op;
 	l->op_action[id] = (uint8_t)action;
 	l->n_ops++;
@@ -130,6 +144,7 @@ static void follow_op(struct core *c, uint32_t id, const struct resource *r)
 	if (r->op_action != AGENT_START) {
 		run(c, id, r->op, r->op_action);
 	} else if (!l->start_seq[id]) {
+		note_id(l, id);
 		l->start_seq[id] = c->state->tag.seq;
 		l->n_starts++;
 	}
@@ -160,7 +175,7 @@ static void send_inventory(struct core *c)
 	struct message m = { .type = MSG_INVENTORY };
 	struct local *l = &c->local;
 
-	for (uint32_t id = 1; id <= RESOURCE_MAX; id++)
+	for (uint32_t id = 1; id <= highest(c); id++)
 		if (l->runs[id])
 			put_u16(&w, (uint16_t)(id | (l->found[id] == RES_STARTED ? 0 : INVENTORY_FAILED)));
 	l->inventory_sent = true;
@@ -177,7 +192,7 @@ static void check_inventory(struct core *c)
 	if (!core_active(c) || c->state->nodes[c->config.self].state != NODE_JOINING || !l->inventory_known ||
 	    l->inventory_sent || l->n_ops)
 		return;
-	for (uint32_t id = 1; l->n_runs && id <= RESOURCE_MAX; id++)
+	for (uint32_t id = 1; l->n_runs && id <= highest(c); id++)
 		if (l->runs[id] && !own_resource(c, id))
 			return;
 	send_inventory(c);
@@ -185,7 +200,7 @@ static void check_inventory(struct core *c)
 
 void local_reconcile_all(struct core *c)
 {
-	for (uint32_t id = 1; id <= RESOURCE_MAX; id++)
+	for (uint32_t id = 1; id <= highest(c); id++)
 		if (c->local.runs[id] || c->local.monitored[id] || c->local.start_seq[id] || state_resource(c->state, id))
 			local_reconcile(c, id);
 	check_inventory(c);
@@ -234,7 +249,7 @@ static void push_results(struct core *c)
 
 	if (!self_online(c))
 		return;
-	for (uint32_t id = 1; l->n_results > l->n_proposed && l->n_proposed < RESULTS_WINDOW && id <= RESOURCE_MAX; id++)
+	for (uint32_t id = 1; l->n_results > l->n_proposed && l->n_proposed < RESULTS_WINDOW && id <= highest(c); id++)
 		if (l->results[id].present && !l->results[id].proposed)
 			propose_result(c, id);
 }
@@ -353,7 +368,7 @@ void local_view_open(struct core *c)
 	l->inventory_sent = false;
 	l->stopping = false;
 	l->kept = true;
-	for (uint32_t id = 1; id <= RESOURCE_MAX; id++) {
+	for (uint32_t id = 1; id <= highest(c); id++) {
 		if (joining)
 			drop_result(l, id); /* the inventory tells it all */
 		l->results[id].proposed = 0;
@@ -394,7 +409,7 @@ static void stop_everything(struct core *c)
 {
 	struct local *l = &c->local;
 
-	for (uint32_t id = 1; id <= RESOURCE_MAX; id++) {
+	for (uint32_t id = 1; id <= highest(c); id++) {
 		drop_start(l, id);
 		if (!l->runs[id])
 			continue;
@@ -446,7 +461,7 @@ static void check_doubt(struct core *c)
 {
 	struct local *l = &c->local;
 
-	if (!l->n_runs && !l->n_starts)
+	if (!l->n_runs && !l->n_starts && l->kept)
 		return;
 	if (doubt_ms(c) < doubt_limit_ms(c)) {
 		if (core_active(c) && !l->kept && !l->restart_asked && self_online(c)) {
@@ -468,7 +483,7 @@ void local_tick(struct core *c)
 	if (!core_cluster(c)->disarmed && l->inventory_known)
 		check_doubt(c);
 	if (core_active(c)) {
-		for (uint32_t id = 1; l->n_runs && id <= RESOURCE_MAX; id++)
+		for (uint32_t id = 1; l->n_runs && id <= highest(c); id++)
 			if (l->runs[id] && !own_resource(c, id))
 				stop_locally(c, id);
 		check_inventory(c);
