@@ -9,15 +9,20 @@
 
 #include "clusterd/core/core_private.h"
 
-void core_reply(struct core *c, uint64_t id, enum refusal refusal, const char *detail)
+static void reply_at(struct core *c, uint64_t id, enum refusal refusal, struct tag tag, const char *detail)
 {
 	struct core_action a = { .kind = ACTION_REPLY };
 
 	a.reply.id = id;
 	a.reply.refusal = refusal;
-	a.reply.tag = c->state->tag;
+	a.reply.tag = tag;
 	a.reply.detail = detail;
 	core_act(c, &a);
+}
+
+void core_reply(struct core *c, uint64_t id, enum refusal refusal, const char *detail)
+{
+	reply_at(c, id, refusal, c->state->tag, detail);
 }
 
 uint32_t requests_count(const struct core *c)
@@ -32,8 +37,12 @@ uint32_t requests_count(const struct core *c)
 static void finish(struct core *c, struct pending *p, enum refusal refusal, const char *detail)
 {
 	struct requests *q = &c->requests;
+	struct tag tag = c->state->tag;
 
-	core_reply(c, p->id, refusal, detail);
+	/* What a majority has on disk is the position of the change, not all that came after it. */
+	if (refusal == REFUSED_NOT)
+		tag.seq = p->seq;
+	reply_at(c, p->id, refusal, tag, detail);
 	p->state = PENDING_FREE;
 	while (q->tail != q->head && q->ring[q->tail % PENDING_MAX].state == PENDING_FREE)
 		q->tail++;
