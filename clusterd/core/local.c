@@ -373,6 +373,9 @@ void local_view_open(struct core *c)
 			drop_result(l, id); /* the inventory tells it all */
 		l->results[id].proposed = 0;
 		l->retry_ms[id] = 0;
+		/* Sequences begin anew with the epoch: what waited for one of the last waits for the opening now. */
+		if (l->start_seq[id])
+			l->start_seq[id] = c->state->tag.seq;
 	}
 	l->n_proposed = 0;
 	local_reconcile_all(c);
@@ -381,7 +384,13 @@ void local_view_open(struct core *c)
 
 /* --- without quorum --- */
 
-static uint64_t doubt_limit_ms(const struct core *c) { return timetable_doubt_ms(core_cluster(c), core_active(c)); }
+static uint64_t doubt_limit_ms(const struct core *c)
+{
+	/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
+	bool lost = c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE;
+
+	return timetable_doubt_ms(core_cluster(c), !lost);
+}
 
 static uint64_t doubt_ms(const struct core *c) { return c->mono_ms - c->local.confirmed_ms; }
 
