@@ -320,10 +320,12 @@ static void after_step(struct world *w, struct sim_node *n)
 	if (n->want_reset) {
 		n->want_reset = false;
 		w->counts[COUNT_self_fences]++;
-		if (w->options.self_fence_weak && n->watchdog_armed)
-			watchdog_action(w, n, true, 0);
-		else
+		if (w->options.self_fence_weak && n->watchdog_armed) {
+			n->petting_ended = true;
+			n->watchdog_until_ms = 0;
+		} else {
 			host_crash(w, n, "reset itself", true);
+		}
 	} else if (n->want_restart) {
 		w->counts[COUNT_core_restarts]++;
 		process_end(w, n, false);
@@ -364,7 +366,7 @@ bool node_request(struct world *w, struct sim_node *n, const void *ops, size_t l
 		e.request.id = w->next_request++;
 		e.request.ops = ops;
 		e.request.len = len;
-		n->pending[i] = (struct pending_request){ e.request.id, w->now_us, mark, owner, true };
+		n->pending[i] = (struct pending_request){ e.request.id, w->now_us, mark, false, owner, true };
 		w->counts[COUNT_requests]++;
 		node_step(w, n, &e);
 		return true;
@@ -379,7 +381,7 @@ bool node_force(struct world *w, struct sim_node *n, void *owner)
 	if (!node_runs(n) || n->pending[0].used)
 		return false;
 	e.request.id = w->next_request++;
-	n->pending[0] = (struct pending_request){ e.request.id, w->now_us, 0, owner, true };
+	n->pending[0] = (struct pending_request){ e.request.id, w->now_us, 0, true, owner, true };
 	w->counts[COUNT_requests]++;
 	node_step(w, n, &e);
 	return true;
@@ -479,7 +481,7 @@ void host_crash(struct world *w, struct sim_node *n, const char *why, bool boots
 	ring_kill(w, n);
 	process_end(w, n, true);
 	agents_reset(n);
-	n->watchdog_armed = false;
+	n->watchdog_armed = n->petting_ended = false;
 	n->watchdog_generation++;
 	n->process_generation++;
 	n->left = false;

@@ -145,6 +145,7 @@ struct disk {
 struct pending_request {
 	uint64_t id, at_us;
 	uint32_t mark; /* 0: none */
+	bool force;
 	void *owner;
 	bool used;
 };
@@ -182,7 +183,7 @@ struct sim_node {
 	struct disk disk;
 	struct sim_resource resources[SIM_RESOURCES];
 	/* watchdog */
-	bool watchdog_armed;
+	bool watchdog_armed, petting_ended; /* petting_ended: the node fences itself */
 	uint64_t watchdog_until_ms, watchdog_reset_us;
 	uint64_t watchdog_generation;
 	/* witness */
@@ -195,9 +196,10 @@ struct sim_node {
 	uint64_t digest;
 	bool quorate;
 	uint32_t t_stop_ms;  /* as its own state last said */
+	bool guarded;        /* its watchdog proves something */
 	uint64_t covered_us; /* last moment it was in touch with a quorum */
 	uint64_t phase_since_us;
-	uint8_t owners[SIM_ROLES], targets[SIM_ROLES];
+	uint8_t owners[SIM_ROLES], targets[SIM_ROLES], role_states[SIM_ROLES];
 };
 
 enum event_kind {

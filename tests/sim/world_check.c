@@ -10,10 +10,12 @@
 
 #include "clusterd/core/place.h"
 #include "clusterd/core/reason.h"
+#include "clusterd/core/timetable.h"
 #include "tests/sim/world.h"
 
 #define DIGEST_EVERY 4096        /* steps between two recomputations of a digest */
 #define ANSWER_LIMIT_MS 120000   /* a request is answered within this while disks work */
+#define DEFAULT_T_STOP_MS 30000  /* objects.def */
 #define STOP_SLACK_MS 1500       /* I3: ticks, clocks, the last pet */
 
 void check_fail(struct world *w, enum verdict verdict, const char *invariant, const char *format, ...)
@@ -253,6 +255,10 @@ static void check_roles(struct world *w, struct sim_node *n, const struct state 
 		uint8_t owner = r ? (uint8_t)r->owner : 0, target = r ? (uint8_t)r->target : 0;
 		uint8_t to = target && target != n->targets[id] ? target : owner && owner != n->owners[id] ? owner : 0;
 
+		if (world_tracing(w) && judge && r && (r->state != n->role_states[id] || owner != n->owners[id] || target != n->targets[id]))
+			world_trace(w, NULL, "role %s is %s, owner %s, target %s: %s", r->name, enum_text(enum_values_role_state, r->state),
+				    owner ? s->nodes[owner].name : "none", target ? s->nodes[target].name : "none", reason_name(r->reason));
+		n->role_states[id] = r ? (uint8_t)r->state : 0;
 		if (judge && to && r->reason != REASON_FOUND_RUNNING) {
 			w->counts[COUNT_placements]++;
 			if (n->owners[id] && to != n->owners[id])
@@ -310,7 +316,9 @@ void check_step(struct world *w, struct sim_node *n, const struct core_event *e)
 		note_phase(w, n, &status, tag);
 	n->phase = status.phase;
 	n->quorate = status.quorate;
-	n->t_stop_ms = s->cluster.t_stop_ms;
+	n->t_stop_ms = s->cluster.object.used ? s->cluster.t_stop_ms : DEFAULT_T_STOP_MS;
+	n->guarded = s->cluster.object.used && !nodeset_has(w->options.no_watchdog, n->id) &&
+		     timetable_holds(&s->cluster, w->options.watchdog_ms);
 	w->disarmed_seen |= s->cluster.disarmed != 0;
 	world_mix(w, s->digest);
 	if (tag_compare(tag, was) || s->digest != n->digest) {
@@ -380,13 +388,18 @@ void check_start(struct world *w, struct sim_node *n, uint32_t resource, uint32_
 void check_reply(struct world *w, struct sim_node *n, uint64_t id, enum refusal refusal, struct tag tag)
 {
 	struct core_status status;
-	bool known = false;
+	bool known = false, force = false;
 
-	for (uint32_t i = 0; i < SIM_PENDING; i++)
-		known |= n->pending[i].used && n->pending[i].id == id;
+	for (uint32_t i = 0; i < SIM_PENDING; i++) {
+		bool this = n->pending[i].used && n->pending[i].id == id;
+
+		known |= this;
+		force |= this && n->pending[i].force;
+	}
 	if (!known && !off(w, CHECK_I12))
 		check_fail(w, VERDICT_SAFETY, "I12", "n%u answers request %" PRIu64 ", which is not open", n->id, id);
-	if (refusal != REFUSED_NOT)
+	/* That quorum is forced is said before the forced view is active. */
+	if (refusal != REFUSED_NOT || force)
 		return;
 	core_status(n->core, node_mono_ms(w, n), &status);
 	if ((status.phase != PHASE_ACTIVE || !status.quorate) && !off(w, CHECK_I11))
@@ -408,8 +421,7 @@ static void check_isolated(struct world *w, const struct sim_node *n)
 {
 	uint64_t limit = n->t_stop_ms + w->options.detect_max_ms + w->options.view_skew_ms + STOP_SLACK_MS;
 
-	if (off(w, CHECK_I3) || w->disarmed_seen || !n->up || !w->options.watchdog_ms || nodeset_has(w->options.no_watchdog, n->id) ||
-	    w->now_us < n->covered_us + limit * US_PER_MS)
+	if (off(w, CHECK_I3) || w->disarmed_seen || !n->up || !n->guarded || w->now_us < n->covered_us + limit * US_PER_MS)
 		return;
 	for (uint32_t id = 1; id < SIM_RESOURCES; id++) {
 		if (!n->resources[id].runs)

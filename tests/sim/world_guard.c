@@ -31,7 +31,7 @@ void watchdog_action(struct world *w, struct sim_node *n, bool armed, uint64_t u
 	bool had = n->watchdog_until_ms != 0;
 	uint64_t now = node_mono_ms(w, n);
 
-	if (!w->options.watchdog_ms || nodeset_has(w->options.no_watchdog, n->id))
+	if (!w->options.watchdog_ms || nodeset_has(w->options.no_watchdog, n->id) || n->petting_ended)
 		return;
 	if (!armed) {
 		n->watchdog_armed = false;
@@ -86,7 +86,7 @@ void fence_action(struct world *w, struct sim_node *n, uint32_t node, uint64_t i
 
 void fence_ended(struct world *w, struct sim_node *n, uint32_t node, uint64_t incarnation)
 {
-	bool works = w->options.fence_command && rng_percent(&w->rng, w->options.fence_percent);
+	bool works = w->options.fence_command && (w->healed || rng_percent(&w->rng, w->options.fence_percent));
 	struct core_event e = { .kind = EVENT_FENCE_RESULT };
 
 	w->counts[works ? COUNT_fences_confirmed : COUNT_fences_failed]++;
