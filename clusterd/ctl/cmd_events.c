@@ -250,7 +250,8 @@ static int watch_screen(struct ctl *ctl)
 	int rc = screen_begin(&sc);
 
 	if (rc)
-		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s", strerror(-rc));
+		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s",
+				strerror(-rc));
 	fputs("\033[?1049h\033[?25l\033[?7l\033[2J", ctl->out); /* long lines are cut, not wrapped */
 	while (!leave) {
 		screen_draw(ctl);

@@ -60,9 +60,12 @@ static enum reached resource_reached(const struct state *s, const struct ctl_goa
 
 static bool roles_travel(const struct state *s)
 {
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
-		if (state_role(s, id) && (s->roles[id].state == ROLE_STOPPING || s->roles[id].state == ROLE_STARTING))
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		const struct role *r = state_role(s, id);
+
+		if (r && (r->state == ROLE_STOPPING || r->state == ROLE_STARTING || (r->target && r->target != r->owner)))
 			return true;
+	}
 	return false;
 }
 

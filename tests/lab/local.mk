@@ -6,6 +6,7 @@ script_tests += \
 	$(NULL)
 
 root_tests += \
+	tests/lab/lab_ctl_test.py \
 	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
 	tests/lab/lab_power_test.py \
