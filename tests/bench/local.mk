@@ -5,3 +5,6 @@ test_tools += \
 	tests/bench/bench_agents \
 	tests/bench/bench_plan \
 	$(NULL)
+test_data += \
+	tests/bench/bench_plan_pacemaker.py \
+	$(NULL)
