@@ -14,7 +14,7 @@
 enum ctl_goal_kind {
 	GOAL_ROLE_SETTLED, /* online when it should be, offline when not */
 	GOAL_ROLE_MOVED,   /* settled, and not on `from`; on `node` unless 0 */
-	GOAL_NODE_EMPTY,   /* no role is left on it */
+	GOAL_NODE_EMPTY,   /* no role is left on it, and those that left have arrived */
 	GOAL_NODE_DOWN,
 	GOAL_NODE_UP,      /* takes roles */
 	GOAL_NODE_BACK,    /* takes roles, and no role is on its way any more */

@@ -58,6 +58,15 @@ static enum reached resource_reached(const struct state *s, const struct ctl_goa
 	return role_settled(s, r);
 }
 
+/* Roles that a drain sent away have not arrived yet. */
+static bool drained_travel(const struct state *s, uint32_t node)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		if (state_role(s, id) && s->roles[id].drained_from == node && s->roles[id].state == ROLE_STARTING)
+			return true;
+	return false;
+}
+
 static bool roles_travel(const struct state *s)
 {
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
@@ -85,7 +94,7 @@ static enum reached node_reached(const struct ctl *ctl, const struct ctl_goal *g
 	}
 	if (n->admin == ADMIN_UP)
 		return NEVER; /* somebody resumed it */
-	return s->load[n->object.id].roles ? NOT_YET : REACHED;
+	return s->load[n->object.id].roles || drained_travel(s, n->object.id) ? NOT_YET : REACHED;
 }
 
 static enum reached goal_reached(const struct ctl *ctl, const struct ctl_goal *g)
