@@ -34,15 +34,17 @@ fuzz.d/bin/%: tests/fuzz/%.c fuzz.d/libcluster.a
 	$(AM_V_CCLD)$(FUZZ_COMPILE) -fsanitize=fuzzer,$(FUZZ_SANITIZE) -o $@ $< fuzz.d/libcluster.a $(DEPENDENCY_LIBS)
 
 .PHONY: fuzz fuzz-clean fuzz-build
+# What was built; new inputs and what crashed stay.
 fuzz-clean:
-	rm -rf fuzz.d
+	rm -rf fuzz.d/bin fuzz.d/libcluster.a fuzz.d/proto fuzz.d/clusterd
 fuzz-build: $(addprefix fuzz.d/bin/,$(FUZZ))
 fuzz:
 	@test -n "$(FUZZ_CC)" || { echo "make fuzz: no clang was found: install clang, then configure again" >&2; exit 1; }
 	$(MAKE) $(AM_MAKEFLAGS) fuzz-clean
 	$(MAKE) $(AM_MAKEFLAGS) fuzz-build
 	$(BASH_PATH) $(srcdir)/tests/fuzz/fuzz_run.sh $(FUZZ_SECONDS) $(srcdir)/tests/fuzz $(FUZZ)
-clean-local: fuzz-clean
+clean-local:
+	rm -rf fuzz.d
 EXTRA_DIST += \
 	tests/fuzz/corpus \
 	tests/fuzz/fuzz_run.sh \
@@ -52,6 +54,7 @@ fuzzers += \
 	tests/fuzz/fuzz_change \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_object \
+	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_state \
 	tests/fuzz/fuzz_text \
 	$(NULL)
