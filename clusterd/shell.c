@@ -190,9 +190,9 @@ static void persist(struct shell *s, const struct core_action *a)
 }
 
 /* Kept in run_dir, which a reboot clears: the next run of clusterd counts T_stop from there. */
-static void write_confirmed(struct shell *s, uint64_t confirmed_ms)
+static void write_confirmed(struct shell *s, uint64_t confirmed_ms, uint32_t t_stop_ms)
 {
-	char path[OPTIONS_PATH_SIZE + 16], text[32];
+	char path[OPTIONS_PATH_SIZE + 16], text[48];
 	cleanup_fd int fd = -1;
 	int n;
 
@@ -200,36 +200,42 @@ static void write_confirmed(struct shell *s, uint64_t confirmed_ms)
 		return;
 	s->confirmed_written_ms = confirmed_ms;
 	snprintf(path, sizeof(path), "%s/confirmed", s->options.run_dir);
-	n = snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)confirmed_ms);
+	n = snprintf(text, sizeof(text), "%020llu %010u\n", (unsigned long long)confirmed_ms, t_stop_ms);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || pwrite(fd, text, (size_t)n, 0) != n)
 		log_warning("confirmed_not_written", "path=%s error=%s", path, log_quote(strerror(errno)));
 }
 
-static uint64_t read_confirmed(const struct shell *s)
+static void read_confirmed(const struct shell *s, struct core_config *c)
 {
-	char path[OPTIONS_PATH_SIZE + 16], text[32] = "";
+	char path[OPTIONS_PATH_SIZE + 16], text[48] = "", *rest;
 	cleanup_fd int fd = -1;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%s/confirmed", s->options.run_dir);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	return n > 0 ? strtoull(text, NULL, 10) : 0;
+	if (n <= 0)
+		return;
+	c->confirmed_mono_ms = strtoull(text, &rest, 10);
+	c->t_stop_ms = (uint32_t)strtoul(rest, NULL, 10);
 }
 
 static void watchdog(struct shell *s, const struct core_action *a)
 {
 	int ret;
 
-	write_confirmed(s, a->watchdog.confirmed_mono_ms);
+	write_confirmed(s, a->watchdog.confirmed_mono_ms, a->watchdog.t_stop_ms);
 	if (!s->watchdog)
 		return;
 	ret = a->watchdog.armed ? watchdog_deadline(s->watchdog, a->watchdog.until_mono_ms) : watchdog_release(s->watchdog);
 	if (!ret)
 		ret = watchdog_error(s->watchdog);
-	if (ret)
-		log_error("watchdog", "path=%s error=%s", s->options.watchdog, log_quote(strerror(-ret)));
+	if (!ret)
+		return;
+	/* The others count on it: without it this node must not go on as if it had one. */
+	log_error("watchdog", "path=%s error=%s", s->options.watchdog, log_quote(strerror(-ret)));
+	shell_end(s, SHELL_EXIT_RESTART);
 }
 
 static void fence_self(struct shell *s, const char *why)
@@ -354,7 +360,7 @@ static void fill_config(const struct shell *s, const struct ring_info *info, str
 	c->self = info->self;
 	c->incarnation = wall_ms();
 	c->boot_id = boot_id();
-	c->confirmed_mono_ms = read_confirmed(s);
+	read_confirmed(s, c);
 	for (uint32_t i = 0; i < info->node_count; i++)
 		c->configured |= NODE_BIT(info->nodes[i].id);
 	snprintf(c->node_name, NAME_SIZE, "%s", s->node_name);

@@ -93,13 +93,15 @@ void core_settle(struct core *c)
 static void apply_change(struct core *c, uint32_t sender, const struct msg_change *m)
 {
 	struct node *n = &c->state->nodes[sender];
-	bool applied;
+	bool applied, disarmed = c->state->cluster.disarmed;
 
 	if (!state_node(c->state, sender) || n->incarnation != m->incarnation || m->request <= n->last_request)
 		return;
 	applied = change_apply(c->state, core_participants(c), m->ops.data, m->ops.len, &c->op_scratch, &c->outcome);
 	if (applied) {
 		((struct node *)state_edit(c->state, KIND_NODE, sender))->last_request = m->request;
+		if (c->state->cluster.disarmed && !disarmed)
+			node_disarm(c->state);
 		engine_touch_all(&c->engine, c->state);
 	}
 	if (sender == c->config.self)
@@ -178,6 +180,7 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 	case MSG_TIME: apply_time(c, &m->time); break;
 	case MSG_VOTES: apply_votes(c, &m->votes); break;
 	case MSG_LEAVE: apply_leave(c, sender, &m->leave); break;
+	case MSG_DECLARE: node_declare(c->state, sender, &m->declare); break;
 	default: break;
 	}
 	core_settle(c);
@@ -308,6 +311,7 @@ struct core *core_init(void *memory, const struct core_config *config)
 	c->spare = (struct state *)((char *)memory + core_part() + state_part());
 	c->prevent = config->prevent_quorum;
 	object_init(object_type(KIND_CLUSTER), &c->defaults, 1);
+	c->defaults.t_stop_ms = config->t_stop_ms ? config->t_stop_ms : (uint32_t)object_field(object_type(KIND_CLUSTER), "t_stop")->min;
 	engine_init(&c->engine);
 	local_init(c);
 	return c;

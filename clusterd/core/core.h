@@ -21,6 +21,8 @@
 struct core;
 struct state;
 
+#define EPOCH_FORCED_SHIFT 48 /* upper bits of an epoch count forced quorums: a forced side outranks all that did not know */
+
 struct tag {
 	uint64_t epoch, seq;
 };
@@ -50,6 +52,7 @@ struct core_config {
 	 * none. T_stop of what still runs here counts from then.
 	 */
 	uint64_t confirmed_mono_ms;
+	uint32_t t_stop_ms; /* T_stop as that run knew it; 0: not known. Counts while there is no database. */
 	nodeset_t configured; /* corosync's node list */
 	char node_name[NAME_SIZE], cluster_name[NAME_SIZE], site[NAME_SIZE], fault_domain[NAME_SIZE];
 	uint32_t cpu, memory_mb, watchdog_ms, level_max;
@@ -140,7 +143,7 @@ enum core_action_kind {
 	ACTION_VOTE,           /* .quorate: what the quorum device says */
 	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
-	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .confirmed for the next run of clusterd */
+	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .confirmed and .t_stop for the next run */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
 	ACTION_RESTART,        /* .text: clusterd leaves the group and starts anew; its roles go on */
 	ACTION_LEFT,           /* orderly end done: clusterd may exit */
@@ -183,6 +186,7 @@ struct core_action {
 			bool armed;             /* false: release it (disarmed, left) */
 			uint64_t until_mono_ms; /* UINT64_MAX: no limit */
 			uint64_t confirmed_mono_ms;
+			uint32_t t_stop_ms;
 		} watchdog;
 		struct {
 			int priority; /* syslog's */

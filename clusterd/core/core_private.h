@@ -107,6 +107,9 @@ struct local {
 	bool kept;       /* it has stopped nothing of its own accord since its last inventory */
 	bool hello_kept; /* what our HELLO of this view said of that */
 	bool stopping;   /* everything, because quorum is lost */
+	bool released;       /* the watchdog, because a majority knows that the cluster is disarmed */
+	uint64_t disarm_seq; /* position at which this node saw that; 0: armed */
+	bool declare_in_flight;
 	bool self_fenced, restart_asked;
 	uint64_t watchdog_until; /* last told */
 	bool watchdog_armed, watchdog_told;

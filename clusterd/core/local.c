@@ -366,6 +366,8 @@ void local_view_open(struct core *c)
 		return;
 	}
 	l->inventory_sent = false;
+	l->declare_in_flight = false;
+	l->disarm_seq = 0; /* positions are of the new epoch */
 	l->stopping = false;
 	l->kept = true;
 	for (uint32_t id = 1; id <= highest(c); id++) {
@@ -389,6 +391,9 @@ static uint64_t doubt_limit_ms(const struct core *c)
 	/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
 	bool lost = c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE;
 
+	/* The database is lost, so what the others have agreed on is not known: what runs here is in doubt at once. */
+	if (!state_get(c->state, KIND_CLUSTER, 1))
+		return 0;
 	return timetable_doubt_ms(core_cluster(c), !lost);
 }
 
@@ -444,7 +449,8 @@ static void tell_watchdog(struct core *c)
 	struct local *l = &c->local;
 	struct core_action a = { .kind = ACTION_WATCHDOG };
 
-	a.watchdog.armed = !core_cluster(c)->disarmed;
+	a.watchdog.armed = !l->released;
+	a.watchdog.t_stop_ms = core_cluster(c)->t_stop_ms;
 	a.watchdog.until_mono_ms = l->n_runs ? fence_self_at_ms(c) : UINT64_MAX;
 	a.watchdog.confirmed_mono_ms = l->confirmed_ms;
 	if (l->watchdog_told && l->watchdog_armed == a.watchdog.armed && l->watchdog_until == a.watchdog.until_mono_ms)
@@ -485,21 +491,57 @@ static void check_doubt(struct core *c)
 		fence_self(c, "T_stop is reached and not everything has stopped");
 }
 
+/*
+ * The watchdog is released only when a majority knows that the cluster is disarmed: others that do not know would count on
+ * it. After the cluster was armed again they count on it only when this node has said that it is armed.
+ */
+static void follow_disarm(struct core *c)
+{
+	struct local *l = &c->local;
+
+	if (!core_active(c))
+		return;
+	if (!c->state->cluster.disarmed) {
+		l->disarm_seq = 0;
+		l->released = false;
+		return;
+	}
+	if (!l->disarm_seq)
+		l->disarm_seq = c->state->tag.seq;
+	l->released |= c->ledger.committed >= l->disarm_seq;
+}
+
+static void declare_watchdog(struct core *c)
+{
+	const struct node *n = state_node(c->state, c->config.self);
+	struct message m = { .type = MSG_DECLARE };
+
+	if (!core_active(c) || !n || c->state->cluster.disarmed || c->local.declare_in_flight ||
+	    n->watchdog_ms == c->config.watchdog_ms)
+		return;
+	c->local.declare_in_flight = true;
+	m.declare.incarnation = c->config.incarnation;
+	m.declare.watchdog_ms = c->config.watchdog_ms;
+	core_propose(c, &m);
+}
+
 void local_tick(struct core *c)
 {
 	struct local *l = &c->local;
 
-	if (!core_cluster(c)->disarmed && l->inventory_known)
+	follow_disarm(c);
+	if (!l->released && l->inventory_known)
 		check_doubt(c);
 	if (core_active(c)) {
 		for (uint32_t id = 1; l->n_runs && id <= highest(c); id++)
 			if (l->runs[id] && !own_resource(c, id))
 				stop_locally(c, id);
 		check_inventory(c);
-		if (c->state->nodes[c->config.self].fence_asked && !core_cluster(c)->disarmed)
+		if (c->state->nodes[c->config.self].fence_asked && !l->released)
 			fence_self(c, "a resource could not be stopped on this node");
 	}
 	tell_watchdog(c);
+	declare_watchdog(c);
 }
 
 uint32_t local_stop_left_ms(const struct core *c)

@@ -49,7 +49,7 @@ static void doubt_resources(struct engine *e, struct state *s, uint32_t node)
 	}
 }
 
-static void declare(struct node *n, const struct msg_hello *m)
+static void declare(const struct state *s, struct node *n, const struct msg_hello *m)
 {
 	if (n->incarnation != m->incarnation)
 		n->last_request = 0;
@@ -57,7 +57,7 @@ static void declare(struct node *n, const struct msg_hello *m)
 	n->boot_id = m->boot_id;
 	n->cpu_declared = m->cpu;
 	n->memory_declared_mb = m->memory_mb;
-	n->watchdog_ms = m->watchdog_ms;
+	n->watchdog_ms = s->cluster.disarmed ? 0 : m->watchdog_ms;
 	n->level = m->level;
 	/* The configuration file names the place of a new node; afterwards the cluster's own setting counts. */
 	if (!n->site[0])
@@ -87,7 +87,7 @@ void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg
 		node_fenced(e, s, id, FENCE_BY_REBOOT);
 	doubt_resources(e, s, id);
 	n = state_edit(s, KIND_NODE, id);
-	declare(n, m);
+	declare(s, n, m);
 	n->fence_asked = 0;
 	if (n->admin == ADMIN_STOPPING)
 		n->admin = ADMIN_UP;
@@ -151,6 +151,19 @@ void node_left(struct engine *e, struct state *s, uint32_t id)
 	((struct node *)state_edit(s, KIND_NODE, id))->admin = ADMIN_UP;
 	role_release_node(e, s, id);
 	engine_touch_waiting(e, s);
+}
+
+void node_disarm(struct state *s)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
+		if (state_node(s, id) && s->nodes[id].watchdog_ms)
+			((struct node *)state_edit(s, KIND_NODE, id))->watchdog_ms = 0;
+}
+
+void node_declare(struct state *s, uint32_t id, const struct msg_declare *m)
+{
+	if (state_node(s, id) && s->nodes[id].incarnation == m->incarnation && !s->cluster.disarmed)
+		((struct node *)state_edit(s, KIND_NODE, id))->watchdog_ms = m->watchdog_ms;
 }
 
 /* The roles that were on the node: what it did not name is stopped there. */

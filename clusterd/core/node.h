@@ -27,6 +27,9 @@ void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how 
 int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct msg_inventory *m);
 /* It has left in order, with nothing running. */
 void node_left(struct engine *e, struct state *s, uint32_t id);
+/* The cluster was disarmed: no watchdog may be counted on until its node declares it again. */
+void node_disarm(struct state *s);
+void node_declare(struct state *s, uint32_t id, const struct msg_declare *m);
 /* Ends quarantines whose time is over. */
 void node_clock(struct engine *e, struct state *s, uint64_t now_ms);
 bool node_due(const struct state *s, uint64_t now_ms);

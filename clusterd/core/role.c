@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "clusterd/core/node.h"
 #include "clusterd/core/reason.h"
 #include "clusterd/core/resource.h"
 #include "clusterd/core/role.h"
@@ -150,6 +151,10 @@ static bool advance_unowned(struct engine *e, struct state *s, uint32_t id)
 	}
 	if (frozen(s, r)) {
 		wait_for(e, s, id, REASON_DISARMED, 0);
+		return false;
+	}
+	if (role_history_in_doubt(s)) {
+		wait_for(e, s, id, REASON_WAIT_INVENTORY, nodeset_first(nodes_in(s, NODE_JOINING)));
 		return false;
 	}
 	if (!role_sets_ready(s, id)) {

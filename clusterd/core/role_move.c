@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* When a role leaves its node and where it goes: wishes, failures, drain, rules, failback, sets. */
+#include "clusterd/core/node.h"
 #include "clusterd/core/role_move.h"
 
 bool reason_is_move(enum reason reason)
@@ -21,6 +22,11 @@ bool reason_is_move(enum reason reason)
 }
 
 bool role_period_over(const struct role *r, uint64_t now_ms) { return now_ms - r->first_failure_ms >= r->period_ms; }
+
+bool role_history_in_doubt(const struct state *s)
+{
+	return s->tag.epoch >> EPOCH_FORCED_SHIFT && nodes_in(s, NODE_JOINING);
+}
 
 /* --- start sets --- */
 

@@ -10,6 +10,11 @@
 /* The reason says why a role changed its node, and is kept while it runs there. */
 bool reason_is_move(enum reason reason);
 bool role_period_over(const struct role *r, uint64_t now_ms);
+/*
+ * Quorum was forced in the past, and a member has not told yet what it runs: it may come from the side that was dropped,
+ * and hold roles that this side believes to be free.
+ */
+bool role_history_in_doubt(const struct state *s);
 /* All sets that its sets wait for are online and their delays are over. */
 bool role_sets_ready(const struct state *s, uint32_t role);
 void role_sets_update(struct engine *e, struct state *s);

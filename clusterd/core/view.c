@@ -13,7 +13,6 @@
 #include "clusterd/core/core_private.h"
 
 #define ROUND_STEP UINT64_C(0x9e3779b97f4a7c15)
-#define FORCED_SHIFT 48 /* upper bits of an epoch count forced quorums: a forced side outranks all that did not know */
 
 static void send_hello(struct core *c)
 {
@@ -37,7 +36,7 @@ static void send_hello(struct core *c)
 	h->level = c->config.level_max;
 	h->cpu = c->config.cpu;
 	h->memory_mb = c->config.memory_mb;
-	h->watchdog_ms = c->config.watchdog_ms;
+	h->watchdog_ms = c->local.released ? 0 : c->config.watchdog_ms;
 	memcpy(h->node_name, c->config.node_name, NAME_SIZE);
 	memcpy(h->cluster_name, c->config.cluster_name, NAME_SIZE);
 	memcpy(h->site, c->config.site, NAME_SIZE);
@@ -245,7 +244,7 @@ static uint64_t next_epoch(const struct core *c)
 			high = c->view.hello[id].epoch;
 	}
 	if (c->view.forced)
-		return ((high >> FORCED_SHIFT) + 1) << FORCED_SHIFT;
+		return ((high >> EPOCH_FORCED_SHIFT) + 1) << EPOCH_FORCED_SHIFT;
 	return high + 1;
 }
 
