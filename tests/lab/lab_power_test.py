@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Processes and power: kill, stop, cont, restart, off, on, reboot; what was synced survives, what was not is lost."""
 import labtest
-from labtest import check, check_equal
+from labtest import check, check_equal, eventually
 
 WRITE = """
 import os
@@ -49,6 +49,15 @@ def test_fresh_after_boot():
         check(lab.exec('1', 'hostname').stdout == 'node1\n', 'host name')
 
 
+def test_reboot_from_inside():
+    """reboot(2) is how a host fences itself."""
+    with labtest.lab(1) as lab:
+        reboot = 'import ctypes; ctypes.CDLL(None).reboot(0x01234567)'  # RB_AUTOBOOT
+        lab.exec('1', 'python3', '-c', WRITE + reboot)
+        eventually(lambda: host(lab, 1)['boots'] == 2 and host(lab, 1)['state'] == 'up', 10, 'booted again')
+        check_equal(lab.exec('1', 'sh', '-c', READ).stdout, 'kept\n', 'disk after reboot(2)')
+
+
 def test_processes():
     with labtest.lab(3) as lab:
         lab.ask('wait', condition='formed')
@@ -75,4 +84,4 @@ def test_processes():
         lab.ask('wait', condition='formed')
 
 
-labtest.main(test_disk_after_power_loss, test_fresh_after_boot, test_processes)
+labtest.main(test_disk_after_power_loss, test_fresh_after_boot, test_reboot_from_inside, test_processes)

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A lab with clusterd on it, as the scenarios use it: roles, faults, the way back, a writer outside, and the verdict."""
+import contextlib
 import json
 import random
+import subprocess
 import threading
 import time
 
+import labconf
 import observer
 from labctl import LabError
 
-# The lab's time table. watchdog (3 s, clusterd.conf) + grace < T_stop; all short, so that a fault costs seconds.
-SETTINGS = {'t_stop': '6s', 'quorum_grace': '1s', 'fence_margin': '1s', 'stall': '5s', 'alive': '500ms', 'quarantine_count': '0'}
+WATCHDOG_MS = 3000    # labconf.py
+STOP_MS = 5000        # what a node without quorum has for stopping its roles
 ROLE = ('threshold=1000', 'period=1s')
 RESOURCE = ('start_timeout=10s', 'stop_timeout=3s', 'monitor_interval=2s', 'monitor_timeout=10s', 'restart_threshold=1000')
 RECOVERY_S = 60       # from healed to every role up; detection + T_stop + margin + starts, on a loaded machine
@@ -39,10 +42,19 @@ def standard_roles():
     return roles, watched
 
 
+def time_table(conf):
+    """Settings so short that a fault costs seconds, and still in order: corosync's detection (token + consensus, and what
+    the machine adds) < grace; grace + watchdog + stopping = T_stop."""
+    grace = labconf.token_ms(conf) * 22 // 10 + 1500
+    return {'t_stop': f'{grace + WATCHDOG_MS + STOP_MS}ms', 'quorum_grace': f'{grace}ms', 'fence_margin': '1s', 'stall': '8s',
+            'alive': '500ms', 'quarantine_count': '0'}
+
+
 class Cluster:
     def __init__(self, lab):
         self.lab = lab
-        self.count = lab.ask('status')['conf']['hosts']
+        self.conf = lab.ask('status')['conf']
+        self.count = self.conf['hosts']
         self.names = [f'node{n}' for n in range(1, self.count + 1)]
         self.observer = None
 
@@ -79,7 +91,7 @@ class Cluster:
     # -- building
 
     def configure(self, **settings):
-        self.any_ctl('cluster', 'set', *(f'{k}={v}' for k, v in {**SETTINGS, **settings}.items()))
+        self.any_ctl('cluster', 'set', *(f'{k}={v}' for k, v in {**time_table(self.conf), **settings}.items()))
 
     def add_role(self, role, resources):
         self.any_ctl('role', 'create', role, *ROLE)
@@ -180,9 +192,10 @@ class Cluster:
             raise LabError(f'not up after {timeout_s} s: {self.observer.missing()}\n{self.trouble()}')
         took = time.monotonic() - start
         self.check_doubles()
-        if writer:
-            writer.check()
-        self.check_agreement()
+        with writer.lock if writer else contextlib.nullcontext():
+            if writer:
+                writer.check()
+            self.check_agreement()
         return took
 
     def check_doubles(self):
@@ -211,9 +224,11 @@ class Writer(threading.Thread):
     """Makes changes from outside all the time and remembers which were acknowledged.
 
     Each key is a role of its own that is never started; its value (field cpu) only rises. A key's final value must be the
-    last acknowledged one or a later one that was attempted: anything else is a lost or an invented change.
+    last acknowledged one or a later one that was attempted: anything else is a lost or an invented change. A change whose
+    outcome is unknown may still be made until clusterd gives it up, so its key rests that long.
     """
-    KEYS = 8
+    KEYS = 24
+    REST_S = 65  # more than REQUEST_TIMEOUT_MS (clusterd/core/core_private.h)
 
     def __init__(self, cluster, seed):
         super().__init__(daemon=True)
@@ -222,6 +237,8 @@ class Writer(threading.Thread):
         self.acked = {}
         self.tried = {}
         self.acks = self.refused = self.unknown = 0
+        self.rest_until = {}
+        self.history = []  # (time, host, key, value, exit code): evidence
         self.ending = threading.Event()
         self.lock = threading.Lock()  # held while a change is under way
 
@@ -233,7 +250,10 @@ class Writer(threading.Thread):
     def run(self):
         while not self.ending.is_set():
             with self.lock:
-                self.write(self.random.randrange(self.KEYS), self.random.choice(self.cluster.names))
+                now = time.monotonic()
+                awake = [key for key in range(self.KEYS) if self.rest_until.get(key, 0) < now]
+                if awake:
+                    self.write(self.random.choice(awake), self.random.choice(self.cluster.names))
             self.ending.wait(0.05)
 
     def write(self, key, host):
@@ -242,27 +262,44 @@ class Writer(threading.Thread):
             result = self.cluster.ctl(host, 'role', 'set', f'key{key}', f'cpu={value}', timeout=5)
         except (LabError, OSError):
             return  # the host is off: nothing was asked
-        except Exception:
-            self.tried[key] = value
-            self.unknown += 1
+        except subprocess.TimeoutExpired:
+            self.no_answer(key, value)
             return
+        self.history.append((time.time(), host, key, value, result.returncode))
         if result.returncode == 0:
             self.tried[key] = self.acked[key] = value
             self.acks += 1
         elif result.returncode in NOT_MADE:
             self.refused += 1
         else:
-            self.tried[key] = value
-            self.unknown += 1
+            self.no_answer(key, value)
+
+    def no_answer(self, key, value):
+        self.tried[key] = value
+        self.rest_until[key] = time.monotonic() + self.REST_S
+        self.unknown += 1
 
     def check(self):
-        with self.lock:
-            roles = {r['name']: r for host in self.cluster.names[:1] for r in self.cluster.objects(host, 'role')}
-            for key in range(self.KEYS):
-                value = roles[f'key{key}']['cpu'] if f'key{key}' in roles else None
-                if value is None or not self.acked[key] <= value <= self.tried[key]:
-                    raise LabError(f'acknowledged change lost: key{key} is {value}, acknowledged {self.acked[key]}, '
-                                   f'last tried {self.tried[key]}')
+        """The caller holds the lock."""
+        roles = {r['name']: r for r in self.cluster.objects(self.cluster.names[0], 'role')}
+        for key in range(self.KEYS):
+            value = roles[f'key{key}']['cpu'] if f'key{key}' in roles else None
+            if value is None or not self.acked[key] <= value <= self.tried[key]:
+                raise LabError(f'acknowledged change lost: key{key} is {value}, acknowledged {self.acked[key]}, '
+                               f'last tried {self.tried[key]}; {self.evidence(f"key{key}")}')
+
+    def evidence(self, name):
+        """What each node says about a key, a little later."""
+        parts = []
+        for host in self.cluster.names:
+            try:
+                result = self.cluster.ctl(host, '--json', 'role', 'list')
+                answer = json.loads(result.stdout)
+                values = [r['cpu'] for r in answer['roles'] if r['name'] == name]
+                parts.append(f'{host} says {values} at {answer["tag"]}')
+            except (LabError, ValueError, KeyError) as e:
+                parts.append(f'{host}: {e!r}')
+        return '; '.join(parts)
 
     def stop(self):
         self.ending.set()

@@ -5,7 +5,7 @@ HOST_MAX = 63
 NET_MAX = 2
 KNET_HOSTS_MAX = 16  # beyond it udpu: knet costs 200 MB and 9 threads a host
 LARGE_TOKEN_MS = 2000  # lowest token that stays calm with more hosts than that on two cores
-REDUNDANT_TOKEN_MS = 3000  # knet needs up to twice its ping time-out to give up a link
+REDUNDANT_TOKEN_MS = 3000
 
 SERVICES = ('watch', 'corosync', 'clusterd')
 
@@ -50,13 +50,24 @@ def token_ms(conf):
     return 1000 if conf['nets'] == 1 else REDUNDANT_TOKEN_MS
 
 
+def ping_timeout_ms(conf):
+    """Detection is token + consensus. With one link its pings must not beat the token to it; with two they must, well
+    before, so that a lost link costs no membership. (knet multiplies a link's ping time-out by up to ten while the link
+    is young, and takes that back ping by ping.)"""
+    return 1500 if conf['nets'] == 1 else token_ms(conf) // 8
+
+
+def restart_pause_ms(conf):
+    """A corosync that is back before knet's links to it were given up is never heard again: its peers take its packets
+    for old ones. A machine takes longer than this to boot; a lab host must wait."""
+    return ping_timeout_ms(conf) + 1000 if transport(conf) == 'knet' else 0
+
+
 def corosync_conf(conf):
     n = conf['hosts']
     knet = transport(conf) == 'knet'
     token = token_ms(conf)
-    # Detection is token + consensus and must not grow with the hosts. With one link its pings must not beat the token to
-    # it; with two they must, well before, so that a lost link costs no membership.
-    ping_timeout = 3000 if conf['nets'] == 1 else token // 4
+    ping_timeout = ping_timeout_ms(conf)
     totem = ['version: 2', f'cluster_name: {conf["name"]}', f'transport: {"knet" if knet else "udpu"}',
              'ip_version: ipv4', f'token: {token}', 'token_coefficient: 0', f'consensus: {token * 12 // 10}']
     if n > KNET_HOSTS_MAX:
@@ -66,7 +77,7 @@ def corosync_conf(conf):
         out += ['    crypto_model: openssl', '    crypto_cipher: aes256', '    crypto_hash: sha256',
                 '    link_mode: passive']
         for net in range(conf['nets']):
-            out += ['    interface {', f'        linknumber: {net}', f'        knet_ping_interval: {ping_timeout // 4}',
+            out += ['    interface {', f'        linknumber: {net}', f'        knet_ping_interval: {ping_timeout // 5}',
                     f'        knet_ping_timeout: {ping_timeout}', '        knet_pong_count: 1', '    }']
     out += ['}', 'nodelist {']
     for i in range(1, n + 1):

@@ -34,6 +34,7 @@
 
 #define SERVICE_MAX 16
 #define LINE_SIZE 256
+#define EXIT_REBOOT 3 /* the host asked for it, by reboot(2) */
 #define FENCE_SOCKET "/run/lab/server"
 /* xfs's and ext4's "the power is gone" ioctl, and its flag "do not write the log out first" (man 2 ioctl_xfs_goingdown) */
 #define FS_IOC_SHUTDOWN_NR _IOR('X', 125, uint32_t)
@@ -243,12 +244,15 @@ static int keeper(char **argv)
 	close(go[1]);
 	close(server_fd);
 	/* PID 1 is reaped only after every process of its namespace is gone: this is the confirmation of a fence. */
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	int end = 0;
+
+	while (waitpid(pid, &end, 0) < 0 && errno == EINTR)
 		;
 	disk_power_cut();
 	if (run_script("outside.sh", "umount"))
 		status = 1;
-	return status;
+	/* reboot(2) in a PID namespace kills its PID 1: by SIGHUP for a restart, by SIGINT for power off or halt. */
+	return status ? status : WIFSIGNALED(end) && WTERMSIG(end) == SIGHUP ? EXIT_REBOOT : 0;
 }
 
 static int fence(const char *name)

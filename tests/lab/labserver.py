@@ -21,6 +21,7 @@ TEMPLATE_MB = 64
 FIFO_READ = 65536
 OFF_TIMEOUT_S = 30
 BOOT_TIMEOUT_S = 120
+EXIT_REBOOT = 3  # labinit.c
 
 
 class Refused(Exception):
@@ -43,6 +44,7 @@ class Host:
         self.stopped = False    # all of it, by `stop HOST`
         self.frozen = set()     # single processes, by `stop HOST PROCESS`
         self.services = {}      # name -> pid inside, 0: not running
+        self.corosync_end = 0.0  # loop time
         self.quorum = None      # (quorate, ring, members) or None while corosync is down
         self.power = asyncio.Lock()
         self.dog_fd = -1
@@ -103,13 +105,18 @@ class Host:
         except ConnectionError:
             pass  # it died with a line of ours unread
         writer.close()
+        if self.services.get('corosync'):
+            self.corosync_end = self.lab.loop.time()
         self.state = 'dying'
         status = await keeper.wait()
         self.dog_disarm()
         self.state, self.init_pid, self.quorum, self.services = 'off', 0, None, {}
         self.stopped, self.frozen = False, set()
-        self.lab.log(f'{self.name} off' + (f' (boot failed, see {self.dir}/log/boot.out)' if status else ''))
+        texts = {0: '', EXIT_REBOOT: ' (it asked for a reboot)'}
+        self.lab.log(f'{self.name} off' + texts.get(status, f' (boot failed, see {self.dir}/log/boot.out)'))
         self.lab.notify()
+        if status == EXIT_REBOOT and not self.lab.ending:
+            await self.on()
 
     def event(self, words):
         if words[0] == 'init':
@@ -124,12 +131,20 @@ class Host:
             self.services[words[1]] = int(words[2])
         elif words[0] == 'exited':
             self.services[words[1]] = 0
+            if words[1] == 'corosync':
+                self.corosync_end = self.lab.loop.time()
             self.frozen.discard(words[1])
             self.lab.log(f'{self.name} {words[1]} ended: {ended(int(words[2]))}')
         self.lab.notify()
 
     def start(self, service):
-        self.writer.write(f'start {service}\n'.encode())
+        if service != 'corosync':
+            self.writer.write(f'start {service}\n'.encode())
+            return
+        writer, pause = self.writer, labconf.restart_pause_ms(self.lab.conf) / 1000
+        now = self.lab.loop.time()
+        at = max(now, self.corosync_end + pause if self.corosync_end else now)
+        self.lab.loop.call_at(at, lambda: writer.is_closing() or writer.write(b'start corosync\n'))
 
     async def off(self, why):
         """Pulls the plug and returns when no process of the host is left."""
@@ -455,7 +470,10 @@ class Lab:
         if host.state != 'up':
             raise Refused(f'{host.name} is {host.state}')
         if host.services.get(service):
-            host.signal(service, signal.SIGTERM)
+            try:
+                host.signal(service, signal.SIGTERM)
+            except Refused:
+                pass  # killed a moment ago: the news of its end is on the way
             try:
                 await self.until(lambda: not host.services.get(service), request.get('timeout') or 20, 'ended')
             except Refused:

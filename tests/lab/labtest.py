@@ -49,7 +49,7 @@ def lab(hosts, label='', **options):
     one.up(hosts, owner=os.getpid(), **options)
     try:
         yield one
-    except BaseException:
+    except (Exception, KeyboardInterrupt):
         with contextlib.suppress(OSError), open(f'{one.run}/lab.log') as f:
             print(f'log of the lab:\n{f.read()}', flush=True)
         raise

@@ -6,10 +6,12 @@ script_tests += \
 	$(NULL)
 
 root_tests += \
+	tests/lab/lab_badinput_test.py \
 	tests/lab/lab_ctl_test.py \
 	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
 	tests/lab/lab_power_test.py \
+	tests/lab/lab_scenarios_test.py \
 	tests/lab/lab_ring_test.py \
 	tests/lab/lab_tracker_test.py \
 	tests/lab/lab_watchdog_test.py \
