@@ -8,8 +8,10 @@ ctl=$top_builddir/clusterd/ctl/clusterctl
 export CLUSTERD_SOCKET=$tmp/run TZ=UTC
 server=
 stop_server() {
-	[ -z "$server" ] || kill "$server" 2>/dev/null
+	[ -z "$server" ] || kill -TERM "$server" 2>/dev/null
+	[ -z "$server" ] || kill -CONT "$server" 2>/dev/null
 	[ -z "$server" ] || wait "$server" 2>/dev/null
+	[ -z "$server" ] || rm -rf "/dev/shm/qb-$server-"* # what a daemon that died leaves
 	server=
 }
 at_exit stop_server
