@@ -44,7 +44,9 @@ static void bring_back(struct state *s, uint32_t role, uint32_t node)
 	struct role *r = state_edit(s, KIND_ROLE, role);
 	struct placement p;
 
-	if (r->owner && r->owner != node && !r->target && r->want && r->state == ROLE_ONLINE) {
+	if (r->owner == node && r->target) {
+		state_set_target(s, role, 0); /* still on its way out: it will be placed anew, and its last node is its home */
+	} else if (r->owner && r->owner != node && !r->target && r->want && r->state != ROLE_FAILED) {
 		place_role(s, role, &request, &p, NULL);
 		if (p.node == node) {
 			state_set_target(s, role, node);

@@ -147,6 +147,8 @@ static bool advance_unowned(struct engine *e, struct state *s, uint32_t id)
 		if (r->state != ROLE_OFFLINE)
 			event_add(s, &(struct event_about){ REASON_OFFLINE, KIND_ROLE, id, 0, 0, NULL });
 		set_state(e, s, id, ROLE_OFFLINE);
+		if (reason_is_wait(r->reason))
+			set_reason(s, id, REASON_OFFLINE, 0); /* what it waited for is nothing to it any more */
 		return false;
 	}
 	if (frozen(s, r)) {

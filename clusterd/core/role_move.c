@@ -21,6 +21,8 @@ bool reason_is_move(enum reason reason)
 	}
 }
 
+bool reason_is_wait(enum reason reason) { return reason >= REASON_WAIT_FENCE && reason <= REASON_DRAIN_STUCK; }
+
 bool role_period_over(const struct role *r, uint64_t now_ms) { return now_ms - r->first_failure_ms >= r->period_ms; }
 
 bool role_history_in_doubt(const struct state *s)

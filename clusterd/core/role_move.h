@@ -9,6 +9,8 @@
 
 /* The reason says why a role changed its node, and is kept while it runs there. */
 bool reason_is_move(enum reason reason);
+/* The reason says what a role waits for. */
+bool reason_is_wait(enum reason reason);
 bool role_period_over(const struct role *r, uint64_t now_ms);
 /*
  * Quorum was forced in the past, and a member has not told yet what it runs: it may come from the side that was dropped,
