@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Frames from the network: as they come, and with the checksums put right so that the fuzzer gets past them. */
 #include <string.h>
-#include <zlib.h>
 
-#include "proto/message.h"
 #include "tests/fuzz/fuzz_require.h"
+#include "tests/fuzz/fuzz_seal.h"
 
 static void decode(const uint8_t *data, size_t size)
 {
@@ -21,13 +20,6 @@ static void decode(const uint8_t *data, size_t size)
 	FUZZ_REQUIRE(!memcmp(again + FRAME_HEADER_SIZE, data + FRAME_HEADER_SIZE, (size_t)len - FRAME_HEADER_SIZE));
 }
 
-static void put_u32_at(uint8_t *at, uint32_t v)
-{
-	struct writer w = writer_of(at, 4);
-
-	put_u32(&w, v);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *frame;
@@ -38,13 +30,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	frame = malloc(size);
 	FUZZ_REQUIRE(frame);
 	memcpy(frame, data, size);
-	put_u32_at(frame, FRAME_MAGIC);
-	put_u32_at(frame + 8, (uint32_t)(size - FRAME_HEADER_SIZE));
-	put_u32_at(frame + 12, 0);
-	put_u32_at(frame + 40, (uint32_t)crc32(0, frame + FRAME_HEADER_SIZE, (uInt)(size - FRAME_HEADER_SIZE)));
+	fuzz_put_u32(frame, FRAME_MAGIC);
+	fuzz_put_u32(frame + 12, 0);
 	frame[4] = FRAME_VERSION;
 	frame[5] = 0;
-	put_u32_at(frame + 44, (uint32_t)crc32(0, frame, 44));
+	fuzz_seal(frame, size);
 	decode(frame, size);
 	free(frame);
 	return 0;

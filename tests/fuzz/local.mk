@@ -52,6 +52,7 @@ EXTRA_DIST += \
 fuzzers += \
 	tests/fuzz/fuzz_agents \
 	tests/fuzz/fuzz_change \
+	tests/fuzz/fuzz_core \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_options \
@@ -60,4 +61,5 @@ fuzzers += \
 	$(NULL)
 noinst_HEADERS += \
 	tests/fuzz/fuzz_require.h \
+	tests/fuzz/fuzz_seal.h \
 	$(NULL)
