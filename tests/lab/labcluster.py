@@ -227,7 +227,7 @@ class Writer(threading.Thread):
     last acknowledged one or a later one that was attempted: anything else is a lost or an invented change. A change whose
     outcome is unknown may still be made until clusterd gives it up, so its key rests that long.
     """
-    KEYS = 24
+    KEYS = 48
     REST_S = 65  # more than REQUEST_TIMEOUT_MS (clusterd/core/core_private.h)
 
     def __init__(self, cluster, seed):

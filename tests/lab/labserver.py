@@ -407,18 +407,21 @@ class Lab:
 
     async def boot(self, request, reply):
         """The first boot. Whoever asked may die meanwhile: then nobody wants the lab."""
-        await asyncio.gather(*(h.on() for h in self.hosts.values()))
-        await self.until(lambda: all(h.state == 'up' for h in self.hosts.values()) or
-                         any(h.state == 'off' for h in self.hosts.values()), BOOT_TIMEOUT_S, 'all hosts booted')
-        for h in self.hosts.values():
-            if h.state == 'off':
-                with open(f'{h.dir}/log/boot.out') as f:
-                    raise Refused(f'{h.name} did not boot: {f.read().strip()[-500:]}')
+        await self.on({}, reply)
         await reply({'progress': f'{len(self.hosts)} hosts are running'})
 
     async def on(self, request, _reply):
-        await asyncio.gather(*(h.on() for h in self.hosts_of(request)))
-        await self.until(lambda: all(h.state == 'up' for h in self.hosts_of(request)), BOOT_TIMEOUT_S, 'booted')
+        hosts = self.hosts_of(request)
+        await asyncio.gather(*(h.on() for h in hosts))
+        await self.until(lambda: not any(h.state == 'booting' for h in hosts), BOOT_TIMEOUT_S, 'booted')
+        self.check_booted(hosts)
+
+    @staticmethod
+    def check_booted(hosts):
+        for h in hosts:
+            if h.state == 'off':
+                with open(f'{h.dir}/log/boot.out') as f:
+                    raise Refused(f'{h.name} did not boot: {f.read().strip()[-500:] or "it was switched off meanwhile"}')
 
     async def off(self, request, _reply):
         await asyncio.gather(*(h.off('asked') for h in self.hosts_of(request)))

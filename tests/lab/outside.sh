@@ -12,6 +12,10 @@ umount)
 	umount "$DIR/disk"
 	;;
 *)
+	# The kernel takes a dead host's devices away a little later; the new ones have the same names.
+	sed -n 's/^link add \([^ ]*\) .*/\1/p' "$DIR/plug.batch" | while read -r port; do
+		ip link del "$port" 2>/dev/null || true
+	done
 	sed "s/@PID@/$1/" "$DIR/plug.batch" | ip -batch -
 	;;
 esac
