@@ -134,6 +134,7 @@ static void apply_votes(struct core *c, const struct msg_votes *m)
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		if (state_node(c->state, id) && c->state->nodes[id].vote != (uint32_t)nodeset_has(m->votes, id))
 			((struct node *)state_edit(c->state, KIND_NODE, id))->vote = (uint32_t)nodeset_has(m->votes, id);
+	((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->unseen_votes &= m->votes;
 	((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->witness_vote = m->witness_vote;
 	snprintf(text, sizeof(text), "%d of nodes%s", nodeset_count(m->votes), m->witness_vote ? ", 1 of the witness" : "");
 	event_add(c->state, &(struct event_about){ REASON_VOTES, KIND_CLUSTER, 1, 0, 0, text });
@@ -220,9 +221,13 @@ static void dispatch(struct core *c, uint32_t sender, const struct message *m)
 
 static bool foreign(const struct core *c, const struct message *m)
 {
-	/* A HELLO of another cluster is judged with the view's others: the winner's identity counts, not ours. */
-	return m->type != MSG_HELLO && m->cluster_id && c->state->cluster.cluster_id &&
-	       m->cluster_id != c->state->cluster.cluster_id;
+	uint64_t ours = c->state->cluster.cluster_id;
+
+	/* On its way to another's state: that one's identity counts. */
+	if (c->phase == PHASE_LOADING && c->view.hello_cluster[c->view.winner])
+		ours = c->view.hello_cluster[c->view.winner];
+	/* A HELLO of another cluster is judged with the view's others. */
+	return m->type != MSG_HELLO && m->cluster_id && ours && m->cluster_id != ours;
 }
 
 static void ordered(struct core *c, uint32_t sender, const void *data, size_t len)

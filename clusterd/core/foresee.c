@@ -112,6 +112,8 @@ static void votes_adapt(struct state *s, nodeset_t present)
 	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
 		if (s->nodes[id].object.used && s->nodes[id].vote != (uint32_t)nodeset_has(v.nodes, id))
 			((struct node *)state_edit(s, KIND_NODE, id))->vote = (uint32_t)nodeset_has(v.nodes, id);
+	if (s->cluster.unseen_votes & ~v.nodes)
+		((struct cluster *)state_edit(s, KIND_CLUSTER, 1))->unseen_votes &= v.nodes;
 	if (s->cluster.witness_vote != v.witness)
 		((struct cluster *)state_edit(s, KIND_CLUSTER, 1))->witness_vote = v.witness;
 }

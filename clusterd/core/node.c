@@ -71,6 +71,15 @@ static bool took_part_all_along(const struct node *n, const struct msg_hello *m)
 	return n->state == NODE_ONLINE && n->incarnation == m->incarnation && m->kept;
 }
 
+/* A configured node that had its vote before anybody saw it. */
+static void bring_vote(struct state *s, uint32_t id)
+{
+	if (!nodeset_has(s->cluster.unseen_votes, id))
+		return;
+	((struct cluster *)state_edit(s, KIND_CLUSTER, 1))->unseen_votes &= ~NODE_BIT(id);
+	((struct node *)state_edit(s, KIND_NODE, id))->vote = 1;
+}
+
 void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m)
 {
 	struct node *n;
@@ -78,6 +87,7 @@ void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg
 	if (!state_node(s, id)) {
 		state_create(s, KIND_NODE, m->node_name, id);
 		event_add(s, &(struct event_about){ REASON_CREATED, KIND_NODE, id, id, 0, NULL });
+		bring_vote(s, id);
 	}
 	if (took_part_all_along(&s->nodes[id], m))
 		return;

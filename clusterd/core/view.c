@@ -189,6 +189,23 @@ static uint32_t pick_winner(const struct core *c)
 	return best;
 }
 
+/*
+ * The identity of this member never came to anything: so many of the nodes that vote in its table are here with the
+ * winner's that it can have no majority without them. Its node was alone in seeing that cluster founded; it is taken in as
+ * if it had no state.
+ */
+static bool identity_dead(const struct core *c, uint32_t id, uint32_t winner)
+{
+	const struct view *v = &c->view;
+	struct votes votes = { v->hello[id].votes, v->hello[id].witness_vote != 0 };
+	nodeset_t others = 0;
+
+	for (uint32_t other = 1; other <= NODE_MAX; other++)
+		if (nodeset_has(core_participants(c), other) && v->hello_cluster[other] == v->hello_cluster[winner])
+			others |= NODE_BIT(other);
+	return !votes_majority(votes, ~others, true);
+}
+
 /* Members of a cluster of the same name but another identity, or of another name, or too old to understand its state. */
 static nodeset_t strangers(const struct core *c, uint32_t winner)
 {
@@ -199,7 +216,7 @@ static nodeset_t strangers(const struct core *c, uint32_t winner)
 		if (!nodeset_has(core_participants(c), id))
 			continue;
 		if (strcmp(v->hello[id].cluster_name, v->hello[winner].cluster_name) ||
-		    (v->hello_cluster[id] && v->hello_cluster[id] != v->hello_cluster[winner]))
+		    (v->hello_cluster[id] && v->hello_cluster[id] != v->hello_cluster[winner] && !identity_dead(c, id, winner)))
 			set |= NODE_BIT(id);
 	}
 	return set;
@@ -226,7 +243,7 @@ static nodeset_t electors(const struct core *c)
 
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		if (nodeset_has(core_participants(c), id) && !v->hello[id].prevent &&
-		    (v->hello[id].epoch || !v->hello[v->winner].epoch))
+		    v->hello_cluster[id] == v->hello_cluster[v->winner])
 			set |= NODE_BIT(id);
 	return set;
 }

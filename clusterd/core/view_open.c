@@ -43,15 +43,23 @@ static void create_cluster(struct core *c)
 	event_add(c->state, &(struct event_about){ REASON_CLUSTER_FORMED, KIND_CLUSTER, 1, 0, 0, w->node_name });
 }
 
-/* All votes to those that are here: at creation, and when an administrator forces quorum. */
+/*
+ * All votes to those that are here, when an administrator forces quorum. At creation also to the configured nodes that are
+ * not: their majority is what made this view quorate, and the table changes by one vote at a time from there. Otherwise some
+ * of the participants, who alone saw the opening, and the rest with those absent could found two clusters.
+ */
 static void grant_votes(struct core *c)
 {
+	const struct msg_hello *w = &c->view.hello[c->view.winner];
+	nodeset_t unseen = c->view.forced ? 0 : w->configured & ~core_participants(c);
+
 	for (uint32_t id = 1; id <= NODE_MAX; id++) {
 		uint32_t vote = (uint32_t)nodeset_has(core_participants(c), id);
 
 		if (state_node(c->state, id) && c->state->nodes[id].vote != vote)
 			((struct node *)state_edit(c->state, KIND_NODE, id))->vote = vote;
 	}
+	((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->unseen_votes = unseen;
 	if (c->state->cluster.witness_vote)
 		((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->witness_vote = 0;
 }

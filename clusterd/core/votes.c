@@ -4,7 +4,7 @@
 
 struct votes votes_of(const struct state *s)
 {
-	struct votes v = { 0, s->cluster.witness_vote != 0 };
+	struct votes v = { s->cluster.unseen_votes, s->cluster.witness_vote != 0 };
 
 	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
 		if (state_node(s, id) && s->nodes[id].vote)
@@ -39,7 +39,8 @@ static uint32_t tie_breaker(const struct state *s, nodeset_t nodes)
 
 struct votes votes_wanted(const struct state *s, nodeset_t present)
 {
-	struct votes v = { 0, false };
+	/* Who was never seen keeps its vote where votes are not taken away. */
+	struct votes v = { s->cluster.dynamic_quorum ? 0 : s->cluster.unseen_votes, false };
 	bool even;
 
 	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
