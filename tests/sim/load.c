@@ -97,12 +97,16 @@ static void role_fields(struct world *w, const struct load_options *l, struct lo
 
 static void resource_fields(struct world *w, struct load_ops *o)
 {
-	static const char *const on_fail[] = { "restart", "restart", "restart", "failover", "failover", "ignore", "stop" };
+	static const char *const on_fail[] = {
+		"restart", "restart", "restart", "failover", "failover", "ignore", "stop"
+	};
 	uint32_t stop_max = w->options.t_stop_ms - w->options.grace_ms;
 
 	load_field(o, EDIT_SET, "start_timeout", "%ums", (uint32_t)rng_range(&w->rng, 1000, 6000));
-	load_field(o, EDIT_SET, "stop_timeout", "%ums", (uint32_t)rng_range(&w->rng, 1000, stop_max < 1000 ? 1000 : stop_max));
-	load_field(o, EDIT_SET, "monitor_interval", "%ums", rng_percent(&w->rng, 10) ? 0 : (uint32_t)rng_range(&w->rng, 500, 10000));
+	load_field(o, EDIT_SET, "stop_timeout", "%ums",
+		   (uint32_t)rng_range(&w->rng, 1000, stop_max < 1000 ? 1000 : stop_max));
+	load_field(o, EDIT_SET, "monitor_interval", "%ums",
+		   rng_percent(&w->rng, 10) ? 0 : (uint32_t)rng_range(&w->rng, 500, 10000));
 	load_field(o, EDIT_SET, "restart_threshold", "%u", (uint32_t)rng_below(&w->rng, 4));
 	load_field(o, EDIT_SET, "restart_period", "%ums", (uint32_t)rng_range(&w->rng, 1000, 60000));
 	load_field(o, EDIT_SET, "on_fail", "%s", on_fail[rng_below(&w->rng, 7)]);
@@ -127,7 +131,10 @@ static void role_ops(struct world *w, const struct load_options *l, struct load_
 	}
 }
 
-static uint32_t any_role(struct world *w, const struct load_options *l) { return (uint32_t)rng_range(&w->rng, 1, l->roles); }
+static uint32_t any_role(struct world *w, const struct load_options *l)
+{
+	return (uint32_t)rng_range(&w->rng, 1, l->roles);
+}
 
 static void rule_ops(struct world *w, const struct load_options *l, struct load_ops *o, uint32_t number)
 {
@@ -180,7 +187,8 @@ static const char *role_name(struct world *w, const struct load_options *l, char
 
 static const char *resource_name(struct world *w, const struct load_options *l, char *out)
 {
-	snprintf(out, NAME_SIZE, "r%u-%c", (uint32_t)rng_range(&w->rng, 1, l->roles + 1), (char)('a' + rng_below(&w->rng, l->resources_max)));
+	snprintf(out, NAME_SIZE, "r%u-%c", (uint32_t)rng_range(&w->rng, 1, l->roles + 1),
+		 (char)('a' + rng_below(&w->rng, l->resources_max)));
 	return out;
 }
 
@@ -192,8 +200,8 @@ static const char *node_name(struct world *w, char *out)
 
 static void ask_role(struct world *w, const struct load_options *l, struct load_ops *o)
 {
-	static const enum change_verb verbs[] = { VERB_ROLE_START, VERB_ROLE_START, VERB_ROLE_STOP, VERB_ROLE_MOVE, VERB_ROLE_MOVE,
-						  VERB_ROLE_MOVE,  VERB_CLEANUP };
+	static const enum change_verb verbs[] = { VERB_ROLE_START, VERB_ROLE_START, VERB_ROLE_STOP, VERB_ROLE_MOVE,
+						  VERB_ROLE_MOVE,  VERB_ROLE_MOVE,  VERB_CLEANUP };
 	enum change_verb verb = verbs[rng_below(&w->rng, ARRAY_SIZE(verbs))];
 	char name[NAME_SIZE], arg[NAME_SIZE] = "";
 
@@ -216,7 +224,8 @@ static void ask_resource(struct world *w, const struct load_options *l, struct l
 		break;
 	case 2:
 		load_op(o, VERB_SET, KIND_RESOURCE, name, "", false);
-		load_field(o, EDIT_ADD, "params", "p%u=%u", (uint32_t)rng_below(&w->rng, 4), (uint32_t)rng_below(&w->rng, 100));
+		load_field(o, EDIT_ADD, "params", "p%u=%u", (uint32_t)rng_below(&w->rng, 4),
+			   (uint32_t)rng_below(&w->rng, 100));
 		break;
 	default:
 		load_op(o, VERB_SET, KIND_RESOURCE, name, "", false);
@@ -226,8 +235,8 @@ static void ask_resource(struct world *w, const struct load_options *l, struct l
 
 static void ask_node(struct world *w, const struct load_options *l, struct load_ops *o)
 {
-	static const enum change_verb verbs[] = { VERB_NODE_PAUSE, VERB_NODE_RESUME, VERB_NODE_RESUME, VERB_NODE_DRAIN, VERB_NODE_STOP,
-						  VERB_NODE_EVICT };
+	static const enum change_verb verbs[] = { VERB_NODE_PAUSE, VERB_NODE_RESUME, VERB_NODE_RESUME,
+						  VERB_NODE_DRAIN, VERB_NODE_STOP,   VERB_NODE_EVICT };
 	enum change_verb verb = verbs[rng_below(&w->rng, ARRAY_SIZE(verbs))];
 	char name[NAME_SIZE];
 
@@ -235,7 +244,8 @@ static void ask_node(struct world *w, const struct load_options *l, struct load_
 		verb = VERB_NODE_RESUME;
 	if (verb == VERB_NODE_EVICT && !l->evict)
 		verb = VERB_NODE_RESUME;
-	load_op(o, verb, KIND_NODE, node_name(w, name), verb == VERB_NODE_RESUME && rng_percent(&w->rng, 50) ? "failback" : "",
+	load_op(o, verb, KIND_NODE, node_name(w, name),
+		verb == VERB_NODE_RESUME && rng_percent(&w->rng, 50) ? "failback" : "",
 		verb != VERB_NODE_EVICT && rng_percent(&w->rng, 15));
 }
 
@@ -258,7 +268,8 @@ static void ask_fields(struct world *w, const struct load_options *l, struct loa
 	case 2:
 		load_op(o, VERB_SET, KIND_CLUSTER, "sim", "", false);
 		load_field(o, EDIT_SET, "dynamic_quorum", rng_percent(&w->rng, 70) ? "yes" : "no");
-		load_field(o, EDIT_SET, "lower_priority_node", "n%u", (uint32_t)rng_range(&w->rng, 1, w->options.nodes));
+		load_field(o, EDIT_SET, "lower_priority_node", "n%u",
+			   (uint32_t)rng_range(&w->rng, 1, w->options.nodes));
 		break;
 	case 3:
 		load_op(o, VERB_SET, KIND_CLUSTER, "sim", "", false);
@@ -323,7 +334,8 @@ static void ask_hostile(struct world *w, const struct load_options *l, struct lo
 	ask_fields(w, l, o);
 	len = load_length(o);
 	for (uint32_t i = 0; i < 3 && len; i++) {
-		/* Not the verbs that vouch for something outside: an administrator who lies about a fence is not survived. */
+		/* Not the verbs that vouch for something outside: an administrator who lies about a fence is not
+		 * survived. */
 		uint8_t *at = &o->bytes[1 + rng_below(&w->rng, len - 1)];
 
 		*at ^= (uint8_t)(1 << rng_below(&w->rng, 8));

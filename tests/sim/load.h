@@ -19,14 +19,15 @@ struct load_ops {
 void load_begin(struct load_ops *o);
 void load_op(struct load_ops *o, enum change_verb verb, uint32_t kind, const char *name, const char *arg, bool force);
 /* A field of the operation begun last, by name. */
-void load_field(struct load_ops *o, enum edit_how how, const char *name, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void load_field(struct load_ops *o, enum edit_how how, const char *name, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 void load_end(struct load_ops *o);
 size_t load_length(struct load_ops *o);
 
 struct load_options {
 	uint32_t roles, resources_max; /* resources of a role */
 	uint32_t rules, sets;
-	uint32_t mean_ms;              /* between requests */
+	uint32_t mean_ms; /* between requests */
 	bool hostile, churn, disarm, maintenance, evict, node_stop, capacity;
 };
 

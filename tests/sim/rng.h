@@ -20,13 +20,26 @@ static inline uint64_t rng_next(struct rng *r)
 }
 
 /* 0 .. n - 1; 0 when n is 0. */
-static inline uint64_t rng_below(struct rng *r, uint64_t n) { return n ? rng_next(r) % n : 0; }
+static inline uint64_t rng_below(struct rng *r, uint64_t n)
+{
+	return n ? rng_next(r) % n : 0;
+}
 /* low .. high, both included. */
-static inline uint64_t rng_range(struct rng *r, uint64_t low, uint64_t high) { return low + rng_below(r, high - low + 1); }
-static inline bool rng_percent(struct rng *r, uint32_t percent) { return rng_below(r, 100) < percent; }
-static inline bool rng_permille(struct rng *r, uint32_t permille) { return rng_below(r, 1000) < permille; }
+static inline uint64_t rng_range(struct rng *r, uint64_t low, uint64_t high)
+{
+	return low + rng_below(r, high - low + 1);
+}
+static inline bool rng_percent(struct rng *r, uint32_t percent)
+{
+	return rng_below(r, 100) < percent;
+}
+static inline bool rng_permille(struct rng *r, uint32_t permille)
+{
+	return rng_below(r, 1000) < permille;
+}
 
-/* About exponential with this mean: many short ones, some four times as long. Integers only: the same on every machine. */
+/* About exponential with this mean: many short ones, some four times as long. Integers only: the same on every machine.
+ */
 static inline uint64_t rng_spread(struct rng *r, uint64_t mean)
 {
 	uint64_t x = rng_below(r, 1000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim: runs seeds, says what they found. Exit code: 0 clean, 127 the same seed ran differently, 128 an invariant of safety,
- * 129 no convergence or a hang, 2 wrong usage.
+ * sim: runs seeds, says what they found. Exit code: 0 clean, 127 the same seed ran differently, 128 an invariant of
+ * safety, 129 no convergence or a hang, 2 wrong usage.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,14 +16,10 @@
 
 #include "tests/sim/swarm.h"
 
-#ifdef CLUSTER_CANARY
-#include "clusterd/core/canary.h"
-#endif
-
 #define JOBS_MAX 64
 #define FAILURES_MAX 16
-#define TWICE_EVERY 50     /* each so many seeds one runs twice */
-#define SEED_LIMIT_S 120   /* of real time */
+#define TWICE_EVERY 50	 /* each so many seeds one runs twice */
+#define SEED_LIMIT_S 120 /* of real time */
 #define TAIL_LINES 60
 
 static const char *const counter_names[] = {
@@ -73,7 +69,10 @@ static void trace_tail(void *user, const char *line)
 	tail_n += tail_n < TAIL_LINES;
 }
 
-static void trace_print(void *user, const char *line) { fprintf(user, "%s\n", line); }
+static void trace_print(void *user, const char *line)
+{
+	fprintf(user, "%s\n", line);
+}
 
 static void note_failure(struct account *a, uint64_t seed, const struct swarm_result *r)
 {
@@ -104,7 +103,8 @@ static void run_seed(struct account *a, uint64_t seed, const struct arguments *a
 		if (again.hash != r.hash) {
 			r.verdict = VERDICT_DETERMINISM;
 			r.invariant = "determinism";
-			snprintf(r.failure, sizeof(r.failure), "trace hash %016" PRIx64 ", then %016" PRIx64, r.hash, again.hash);
+			snprintf(r.failure, sizeof(r.failure), "trace hash %016" PRIx64 ", then %016" PRIx64, r.hash,
+				 again.hash);
 		}
 	}
 	alarm(0);
@@ -224,14 +224,16 @@ static void json_text(const char *text)
 
 static void print_json(const struct account *sum, const struct arguments *args, double seconds)
 {
-	printf("{\"seeds\": %" PRIu64 ", \"first\": %" PRIu64 ", \"last\": %" PRIu64 ", \"simulated_hours\": %.2f, \"seconds\": %.1f, ",
+	printf("{\"seeds\": %" PRIu64 ", \"first\": %" PRIu64 ", \"last\": %" PRIu64
+	       ", \"simulated_hours\": %.2f, \"seconds\": %.1f, ",
 	       sum->seeds, args->first, args->last, (double)sum->simulated_us / 3.6e9, seconds);
 	printf("\"run_twice\": %" PRIu64 ", \"counters\": {", sum->twice);
 	for (uint32_t i = 0; i < COUNT_MAX; i++)
 		printf("%s\"%s\": %" PRIu64, i ? ", " : "", counter_names[i], sum->counts[i]);
 	printf("}, \"failures\": [");
 	for (uint32_t i = 0; i < sum->n_failures; i++) {
-		printf("%s{\"seed\": %" PRIu64 ", \"verdict\": %d, \"invariant\": ", i ? ", " : "", sum->failures[i].seed, sum->failures[i].verdict);
+		printf("%s{\"seed\": %" PRIu64 ", \"verdict\": %d, \"invariant\": ", i ? ", " : "",
+		       sum->failures[i].seed, sum->failures[i].verdict);
 		json_text(sum->failures[i].invariant);
 		printf(", \"text\": ");
 		json_text(sum->failures[i].text);
@@ -244,7 +246,8 @@ static void print_text(const struct account *sum, const struct arguments *args, 
 {
 	for (uint32_t i = 0; i < sum->n_failures; i++)
 		print_failure(&sum->failures[i], args);
-	printf("%s%" PRIu64 " seeds, %.1f simulated hours in %.0f s (%.1f ms a seed), %" PRIu64 " run twice, %u failed\n",
+	printf("%s%" PRIu64 " seeds, %.1f simulated hours in %.0f s (%.1f ms a seed), %" PRIu64
+	       " run twice, %u failed\n",
 	       sum->n_failures ? "\n" : "", sum->seeds, (double)sum->simulated_us / 3.6e9, seconds,
 	       sum->seeds ? seconds * 1000 * args->jobs / (double)sum->seeds : 0.0, sum->twice, sum->n_failures);
 	if (args->verbose || args->coverage)
@@ -262,8 +265,8 @@ static int check_coverage(const struct account *sum)
 
 		if (sum->counts[i] >= least)
 			continue;
-		printf("coverage: %s happened %" PRIu64 " times in %" PRIu64 " seeds, expected at least %" PRIu64 "\n", counter_names[i],
-		       sum->counts[i], sum->seeds, least);
+		printf("coverage: %s happened %" PRIu64 " times in %" PRIu64 " seeds, expected at least %" PRIu64 "\n",
+		       counter_names[i], sum->counts[i], sum->seeds, least);
 		bad = 1;
 	}
 	return bad;
@@ -294,7 +297,9 @@ static void sum_up(struct account *sum, const struct account *accounts, uint32_t
 
 static int run_verbose(const struct arguments *args)
 {
-	struct swarm_limits limits = { .nodes = args->nodes, .trace = trace_print, .trace_user = stdout, .trace_all = args->all };
+	struct swarm_limits limits = {
+		.nodes = args->nodes, .trace = trace_print, .trace_user = stdout, .trace_all = args->all
+	};
 	struct swarm_result r;
 
 	swarm_describe(args->first, args->nodes, stdout);
@@ -307,23 +312,36 @@ static int run_verbose(const struct arguments *args)
 
 static void usage(FILE *out)
 {
-	fprintf(out, "Usage: sim --seed S | --seeds A..B [--minutes M] [--nodes N] [--jobs J] [--json] [--verbose [--all]]\n"
+	fprintf(out,
+		"Usage: sim --seed S | --seeds A..B [--minutes M] [--nodes N] [--jobs J] [--json] [--verbose [--all]]\n"
 #ifdef CLUSTER_CANARY
-		     "           [--canary NAME]\n"
+		"           [--canary NAME]\n"
 #endif
-		     "  --seed S      one seed; with --verbose its trace, with --all also each message\n"
-		     "  --seeds A..B  all of these\n"
-		     "  --minutes M   stop after so long, whatever is left\n"
-		     "  --nodes N     this many nodes instead of what the seed draws\n"
-		     "  --jobs J      processes at once\n"
-		     "  --keep-going  up to 16 failing seeds instead of the first\n"
-		     "  --coverage    fail when something that should happen does not\n"
-		     "  --json        the account as JSON\n"
-		     "Exit code: 0 clean, 127 a seed ran differently the second time, 128 safety, 129 liveness.\n");
+		"  --seed S      one seed; with --verbose its trace, with --all also each message\n"
+		"  --seeds A..B  all of these\n"
+		"  --minutes M   stop after so long, whatever is left\n"
+		"  --nodes N     this many nodes instead of what the seed draws\n"
+		"  --jobs J      processes at once\n"
+		"  --keep-going  up to 16 failing seeds instead of the first\n"
+		"  --coverage    fail when something that should happen does not\n"
+		"  --json        the account as JSON\n"
+		"Exit code: 0 clean, 127 a seed ran differently the second time, 128 safety, 129 liveness.\n");
 }
 
-enum { OPT_SEED = 256, OPT_SEEDS, OPT_MINUTES, OPT_NODES, OPT_JOBS, OPT_JSON, OPT_VERBOSE, OPT_ALL, OPT_KEEP, OPT_COVERAGE, OPT_CANARY,
-       OPT_HELP };
+enum {
+	OPT_SEED = 256,
+	OPT_SEEDS,
+	OPT_MINUTES,
+	OPT_NODES,
+	OPT_JOBS,
+	OPT_JSON,
+	OPT_VERBOSE,
+	OPT_ALL,
+	OPT_KEEP,
+	OPT_COVERAGE,
+	OPT_CANARY,
+	OPT_HELP
+};
 
 static uint64_t number(const char *text, const char *what, uint64_t least, uint64_t most)
 {
@@ -333,7 +351,8 @@ static uint64_t number(const char *text, const char *what, uint64_t least, uint6
 	errno = 0;
 	value = strtoull(text, &end, 10);
 	if (errno || end == text || *end || value < least || value > most) {
-		fprintf(stderr, "sim: %s '%s': a number from %" PRIu64 " to %" PRIu64 " is wanted\n", what, text, least, most);
+		fprintf(stderr, "sim: %s '%s': a number from %" PRIu64 " to %" PRIu64 " is wanted\n", what, text, least,
+			most);
 		exit(2);
 	}
 	return value;
@@ -356,45 +375,73 @@ static void parse_seeds(const char *text, struct arguments *args)
 static void parse(int argc, char **argv, struct arguments *args)
 {
 	static const struct option options[] = {
-		{ "seed", 1, NULL, OPT_SEED },       { "seeds", 1, NULL, OPT_SEEDS }, { "minutes", 1, NULL, OPT_MINUTES },
-		{ "nodes", 1, NULL, OPT_NODES },     { "jobs", 1, NULL, OPT_JOBS },   { "json", 0, NULL, OPT_JSON },
-		{ "verbose", 0, NULL, OPT_VERBOSE }, { "all", 0, NULL, OPT_ALL },     { "keep-going", 0, NULL, OPT_KEEP },
-		{ "coverage", 0, NULL, OPT_COVERAGE }, { "canary", 1, NULL, OPT_CANARY }, { "help", 0, NULL, OPT_HELP }, { NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, OPT_SEED },
+		{ "seeds", 1, NULL, OPT_SEEDS },
+		{ "minutes", 1, NULL, OPT_MINUTES },
+		{ "nodes", 1, NULL, OPT_NODES },
+		{ "jobs", 1, NULL, OPT_JOBS },
+		{ "json", 0, NULL, OPT_JSON },
+		{ "verbose", 0, NULL, OPT_VERBOSE },
+		{ "all", 0, NULL, OPT_ALL },
+		{ "keep-going", 0, NULL, OPT_KEEP },
+		{ "coverage", 0, NULL, OPT_COVERAGE },
+		{ "canary", 1, NULL, OPT_CANARY },
+		{ "help", 0, NULL, OPT_HELP },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case OPT_SEED: args->first = args->last = number(optarg, "--seed", 0, UINT64_MAX); break;
-		case OPT_SEEDS: parse_seeds(optarg, args); break;
-		case OPT_MINUTES: args->minutes = (uint32_t)number(optarg, "--minutes", 1, 100000); break;
-		case OPT_NODES: args->nodes = (uint32_t)number(optarg, "--nodes", 1, NODE_MAX); break;
-		case OPT_JOBS: args->jobs = (uint32_t)number(optarg, "--jobs", 1, JOBS_MAX); break;
-		case OPT_JSON: args->json = true; break;
-		case OPT_VERBOSE: args->verbose = true; break;
-		case OPT_ALL: args->all = true; break;
-		case OPT_KEEP: args->keep_going = FAILURES_MAX; break;
-		case OPT_COVERAGE: args->coverage = true; break;
-		case OPT_CANARY: args->canary = optarg; break;
-		case OPT_HELP: usage(stdout); exit(0);
-		default: usage(stderr); exit(2);
+		case OPT_SEED:
+			args->first = args->last = number(optarg, "--seed", 0, UINT64_MAX);
+			break;
+		case OPT_SEEDS:
+			parse_seeds(optarg, args);
+			break;
+		case OPT_MINUTES:
+			args->minutes = (uint32_t)number(optarg, "--minutes", 1, 100000);
+			break;
+		case OPT_NODES:
+			args->nodes = (uint32_t)number(optarg, "--nodes", 1, NODE_MAX);
+			break;
+		case OPT_JOBS:
+			args->jobs = (uint32_t)number(optarg, "--jobs", 1, JOBS_MAX);
+			break;
+		case OPT_JSON:
+			args->json = true;
+			break;
+		case OPT_VERBOSE:
+			args->verbose = true;
+			break;
+		case OPT_ALL:
+			args->all = true;
+			break;
+		case OPT_KEEP:
+			args->keep_going = FAILURES_MAX;
+			break;
+		case OPT_COVERAGE:
+			args->coverage = true;
+			break;
+		case OPT_CANARY:
+			args->canary = optarg;
+			break;
+		case OPT_HELP:
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
 		}
 	}
 	if (optind != argc || args->last == 0) {
 		usage(stderr);
 		exit(2);
 	}
-#ifdef CLUSTER_CANARY
-	if (args->canary && canary_choose(args->canary) < 0) {
-		fprintf(stderr, "sim: there is no canary '%s'\n", args->canary);
-		exit(2);
-	}
-#else
 	if (args->canary) {
 		fprintf(stderr, "sim: canaries are in the program sim_canary\n");
 		exit(2);
 	}
-#endif
 }
 
 int main(int argc, char **argv)

@@ -8,15 +8,26 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define SETUP_LIMIT_MS 20000      /* faults begin then at the latest, whatever the set-up has come to */
-#define CONVERGE_LIMIT_MS 240000  /* I14: after healing */
+#define SETUP_LIMIT_MS 20000	 /* faults begin then at the latest, whatever the set-up has come to */
+#define CONVERGE_LIMIT_MS 240000 /* I14: after healing */
 #define CONVERGE_LOOK_MS 500
 #define TIDY_MS 700
 #define CALM_LOOKS 3
 
 /* a of a driver's event; b is what it is about. */
-enum driver { DRIVE_BOOT, DRIVE_SETUP, DRIVE_FAULT, DRIVE_NET_HEAL, DRIVE_DISK_OK, DRIVE_AGENTS_OK, DRIVE_WITNESS_OK, DRIVE_ADMIN,
-	      DRIVE_HEAL, DRIVE_CONVERGE, DRIVE_TIDY };
+enum driver {
+	DRIVE_BOOT,
+	DRIVE_SETUP,
+	DRIVE_FAULT,
+	DRIVE_NET_HEAL,
+	DRIVE_DISK_OK,
+	DRIVE_AGENTS_OK,
+	DRIVE_WITNESS_OK,
+	DRIVE_ADMIN,
+	DRIVE_HEAL,
+	DRIVE_CONVERGE,
+	DRIVE_TIDY
+};
 
 static struct load_ops ops;
 
@@ -25,8 +36,14 @@ static struct load_ops ops;
 static void draw_size(struct swarm *s, struct rng *r, uint32_t nodes)
 {
 	uint64_t x = rng_below(r, 1000);
-	uint32_t n = x < 20 ? 1 : x < 70 ? 2 : x < 450 ? 3 : x < 600 ? 4 : x < 850 ? 5 : x < 940 ? (uint32_t)rng_range(r, 6, 7) :
-		     x < 997 ? (uint32_t)rng_range(r, 8, 16) : (uint32_t)rng_range(r, 17, NODE_MAX);
+	uint32_t n = x < 20    ? 1
+		     : x < 70  ? 2
+		     : x < 450 ? 3
+		     : x < 600 ? 4
+		     : x < 850 ? 5
+		     : x < 940 ? (uint32_t)rng_range(r, 6, 7)
+		     : x < 997 ? (uint32_t)rng_range(r, 8, 16)
+			       : (uint32_t)rng_range(r, 17, NODE_MAX);
 
 	s->world.nodes = nodes ? nodes : n;
 	s->load.roles = rng_percent(r, 10) ? 1 : (uint32_t)rng_range(r, 1, rng_percent(r, 20) ? 40 : 10);
@@ -76,8 +93,10 @@ static void draw_guard(struct world_options *o, struct rng *r)
 	o->witness = rng_percent(r, 30);
 	o->witness_lease_ms = (uint32_t)rng_range(r, 1000, 6000);
 	o->boot_ms = (uint32_t)rng_range(r, 500, 15000);
-	/* A clusterd that is not back before its watchdog fires is a reset; that is how it should be set up, and is not always. */
-	o->respawn_ms = o->watchdog_ms && rng_percent(r, 80) ? (uint32_t)rng_range(r, 20, o->watchdog_ms / 2) : (uint32_t)rng_range(r, 20, 3000);
+	/* A clusterd that is not back before its watchdog fires is a reset; that is how it should be set up, and is not
+	 * always. */
+	o->respawn_ms = o->watchdog_ms && rng_percent(r, 80) ? (uint32_t)rng_range(r, 20, o->watchdog_ms / 2)
+							     : (uint32_t)rng_range(r, 20, 3000);
 }
 
 static void draw_agents(struct world_options *o, struct rng *r)
@@ -97,10 +116,12 @@ static void draw_agents(struct world_options *o, struct rng *r)
 static void draw_faults(struct swarm *s, struct rng *r)
 {
 	static const uint8_t weights[FAULT_MAX] = {
-		[FAULT_PARTITION] = 12, [FAULT_ISOLATE] = 10, [FAULT_FLAP] = 8, [FAULT_PROCESS_CRASH] = 10, [FAULT_HOST_CRASH] = 10,
-		[FAULT_POWER_LOSS] = 2, [FAULT_PROCESS_FREEZE] = 8, [FAULT_HOST_FREEZE] = 8, [FAULT_COROSYNC_CRASH] = 6,
-		[FAULT_DISK_SLOW] = 5, [FAULT_DISK_FULL] = 4, [FAULT_DATABASE_LOST] = 2, [FAULT_WALL_JUMP] = 4, [FAULT_LAG] = 5,
-		[FAULT_RESOURCE_DIES] = 12, [FAULT_AGENTS_BAD] = 6, [FAULT_WITNESS_CUT] = 3, [FAULT_ADMIN_POWEROFF] = 3,
+		[FAULT_PARTITION] = 12,	    [FAULT_ISOLATE] = 10,    [FAULT_FLAP] = 8,
+		[FAULT_PROCESS_CRASH] = 10, [FAULT_HOST_CRASH] = 10, [FAULT_POWER_LOSS] = 2,
+		[FAULT_PROCESS_FREEZE] = 8, [FAULT_HOST_FREEZE] = 8, [FAULT_COROSYNC_CRASH] = 6,
+		[FAULT_DISK_SLOW] = 5,	    [FAULT_DISK_FULL] = 4,   [FAULT_DATABASE_LOST] = 2,
+		[FAULT_WALL_JUMP] = 4,	    [FAULT_LAG] = 5,	     [FAULT_RESOURCE_DIES] = 12,
+		[FAULT_AGENTS_BAD] = 6,	    [FAULT_WITNESS_CUT] = 3, [FAULT_ADMIN_POWEROFF] = 3,
 	};
 
 	for (uint32_t f = 0; f < FAULT_MAX; f++)
@@ -131,7 +152,7 @@ void swarm_draw(struct swarm *s, uint64_t seed, uint32_t nodes)
 	s->load.mean_ms = (uint32_t)rng_range(r, 50, rng_percent(r, 50) ? 1000 : 5000);
 	s->load.hostile = rng_percent(r, 50);
 	s->load.churn = rng_percent(r, 50);
-	s->load.disarm = rng_percent(r, 10);
+	s->load.disarm = rng_percent(r, 15);
 	s->load.maintenance = rng_percent(r, 10);
 	s->load.evict = rng_percent(r, 15);
 	s->load.node_stop = rng_percent(r, 40);
@@ -141,18 +162,22 @@ void swarm_draw(struct swarm *s, uint64_t seed, uint32_t nodes)
 void swarm_describe(uint64_t seed, uint32_t nodes, FILE *out)
 {
 	static const char *const names[FAULT_MAX] = {
-		"partition", "isolate", "flap", "process-crash", "host-crash", "power-loss", "process-freeze", "host-freeze",
-		"corosync-crash", "disk-slow", "disk-full", "database-lost", "wall-jump", "lag", "resource-dies", "agents-bad",
-		"witness-cut", "admin-poweroff", "force",
+		"partition",	  "isolate",	 "flap",	   "process-crash", "host-crash",  "power-loss",
+		"process-freeze", "host-freeze", "corosync-crash", "disk-slow",	    "disk-full",   "database-lost",
+		"wall-jump",	  "lag",	 "resource-dies",  "agents-bad",    "witness-cut", "admin-poweroff",
+		"force",
 	};
 	struct swarm s;
 
 	swarm_draw(&s, seed, nodes);
-	fprintf(out, "seed %" PRIu64 ": %u nodes, %u roles, T_stop %u grace %u margin %u stall %u alive %u watchdog %u ms", seed, s.world.nodes,
-		s.load.roles, s.world.t_stop_ms, s.world.grace_ms, s.world.margin_ms, s.world.stall_ms, s.world.alive_ms, s.world.watchdog_ms);
-	fprintf(out, ", detection %u-%u ms, fence command %s%s%s\n  faults each %u ms for %u ms:", s.world.detect_min_ms, s.world.detect_max_ms,
-		s.world.fence_command ? "yes" : "no", s.world.witness ? ", witness" : "", s.dirty_start ? ", faults from the start" : "",
-		s.fault_mean_ms, s.fault_ms);
+	fprintf(out,
+		"seed %" PRIu64 ": %u nodes, %u roles, T_stop %u grace %u margin %u stall %u alive %u watchdog %u ms",
+		seed, s.world.nodes, s.load.roles, s.world.t_stop_ms, s.world.grace_ms, s.world.margin_ms,
+		s.world.stall_ms, s.world.alive_ms, s.world.watchdog_ms);
+	fprintf(out,
+		", detection %u-%u ms, fence command %s%s%s\n  faults each %u ms for %u ms:", s.world.detect_min_ms,
+		s.world.detect_max_ms, s.world.fence_command ? "yes" : "no", s.world.witness ? ", witness" : "",
+		s.dirty_start ? ", faults from the start" : "", s.fault_mean_ms, s.fault_ms);
 	for (uint32_t f = 0; f < FAULT_MAX; f++)
 		if (s.weight[f])
 			fprintf(out, " %s", names[f]);
@@ -166,7 +191,10 @@ static void drive(struct world *w, uint64_t after_ms, enum driver what, uint64_t
 	world_push(w, w->now_us + after_ms * US_PER_MS, SIM_DRIVER, 0, 0, what, about);
 }
 
-static struct sim_node *any_node(struct world *w) { return w->nodes[rng_range(&w->rng, 1, w->options.nodes)]; }
+static struct sim_node *any_node(struct world *w)
+{
+	return w->nodes[rng_range(&w->rng, 1, w->options.nodes)];
+}
 
 static struct sim_node *any_active(struct world *w)
 {
@@ -181,7 +209,10 @@ static struct sim_node *any_active(struct world *w)
 	return NULL;
 }
 
-static uint64_t lasting(struct world *w, const struct swarm *s) { return 20 + rng_spread(&w->rng, s->long_ms); }
+static uint64_t lasting(struct world *w, const struct swarm *s)
+{
+	return 20 + rng_spread(&w->rng, s->long_ms);
+}
 
 /* ---- faults ---- */
 
@@ -233,8 +264,8 @@ static void fault_crash(struct world *w, struct swarm *s, enum fault f)
 			return;
 		w->counts[COUNT_process_crash]++;
 		process_end(w, n, true);
-		world_push(w, w->now_us + rng_range(&w->rng, 1, 2 * w->options.respawn_ms) * US_PER_MS, SIM_START, n->id, n->process_generation, 0,
-			   0);
+		world_push(w, w->now_us + rng_range(&w->rng, 1, 2 * w->options.respawn_ms) * US_PER_MS, SIM_START,
+			   n->id, n->process_generation, 0, 0);
 		break;
 	case FAULT_HOST_CRASH:
 		if (!n->up)
@@ -253,7 +284,8 @@ static void fault_crash(struct world *w, struct swarm *s, enum fault f)
 		w->counts[COUNT_corosync_crash]++;
 		world_trace(w, n, "corosync crashes");
 		ring_kill(w, n);
-		world_push(w, w->now_us + (500 + rng_spread(&w->rng, 2000)) * US_PER_MS, SIM_COROSYNC, n->id, n->host_generation, 0, 0);
+		world_push(w, w->now_us + (500 + rng_spread(&w->rng, 2000)) * US_PER_MS, SIM_COROSYNC, n->id,
+			   n->host_generation, 0, 0);
 		break;
 	default:
 		break;
@@ -262,8 +294,8 @@ static void fault_crash(struct world *w, struct swarm *s, enum fault f)
 }
 
 /*
- * A lost database is a promise broken by the disk. It is survived as long as the others hold what was acknowledged: so it
- * comes while all others are active, and nothing else happens until the node has a copy again.
+ * A lost database is a promise broken by the disk. It is survived as long as the others hold what was acknowledged: so
+ * it comes while all others are active, and nothing else happens until the node has a copy again.
  */
 static bool outvoted(const struct state *s, uint32_t node)
 {
@@ -283,8 +315,8 @@ static void fault_database(struct world *w, struct swarm *s)
 	if (w->options.nodes < 3 || !n->process || !outvoted(core_state(n->core), n->id))
 		return;
 	for (uint32_t id = 1; id <= w->options.nodes; id++)
-		if (!ring_current(w->nodes[id]) || w->nodes[id]->phase != PHASE_ACTIVE || w->nodes[id]->component != n->component ||
-		    w->nodes[id]->disk.full || w->nodes[id]->disk.slow)
+		if (!ring_current(w->nodes[id]) || w->nodes[id]->phase != PHASE_ACTIVE ||
+		    w->nodes[id]->component != n->component || w->nodes[id]->disk.full || w->nodes[id]->disk.slow)
 			return;
 	w->counts[COUNT_database_lost]++;
 	world_trace(w, n, "database is lost");
@@ -311,7 +343,8 @@ static void fault_resource(struct world *w)
 {
 	struct sim_node *n = any_node(w);
 
-	for (uint32_t i = 0, id = (uint32_t)rng_below(&w->rng, SIM_RESOURCES); i < SIM_RESOURCES; i++, id = (id + 1) % SIM_RESOURCES) {
+	for (uint32_t i = 0, id = (uint32_t)rng_below(&w->rng, SIM_RESOURCES); i < SIM_RESOURCES;
+	     i++, id = (id + 1) % SIM_RESOURCES) {
 		struct sim_resource *r = &n->resources[id];
 
 		if (!r->runs || r->n_ops || !r->monitored)
@@ -486,7 +519,8 @@ static void load(struct world *w, struct swarm *s)
 	node_request(w, n, ops.bytes, load_length(&ops), mark, NULL);
 }
 
-static void on_reply(struct world *w, struct sim_node *n, void *owner, enum refusal refusal, struct tag tag, const char *detail)
+static void on_reply(struct world *w, struct sim_node *n, void *owner, enum refusal refusal, struct tag tag,
+		     const char *detail)
 {
 	struct swarm *s = w->driver;
 
@@ -495,7 +529,8 @@ static void on_reply(struct world *w, struct sim_node *n, void *owner, enum refu
 	(void)detail;
 	if (owner == &s->load_open) {
 		s->load_open = false;
-		if (refusal != REFUSED_NO_QUORUM && refusal != REFUSED_BUSY && refusal != REFUSED_SYNCING && refusal != REFUSED_UNKNOWN_OUTCOME)
+		if (refusal != REFUSED_NO_QUORUM && refusal != REFUSED_BUSY && refusal != REFUSED_SYNCING &&
+		    refusal != REFUSED_UNKNOWN_OUTCOME)
 			s->setup_step++;
 	} else if (owner == &s->off_node) {
 		s->off_node = 0;
@@ -528,11 +563,13 @@ static void heal(struct world *w, struct swarm *s)
 		n->disk.slow = n->disk.full = false;
 		node_thaw(w, n);
 		if (!n->up)
-			world_push(w, w->now_us + w->options.boot_ms * US_PER_MS, SIM_BOOT, id, n->host_generation, 0, 0);
+			world_push(w, w->now_us + w->options.boot_ms * US_PER_MS, SIM_BOOT, id, n->host_generation, 0,
+				   0);
 		else if (!n->corosync_up)
 			world_push(w, w->now_us + 500 * US_PER_MS, SIM_COROSYNC, id, n->host_generation, 0, 0);
 		if (n->up && !n->process)
-			world_push(w, w->now_us + w->options.respawn_ms * US_PER_MS, SIM_START, id, n->process_generation, 0, 0);
+			world_push(w, w->now_us + w->options.respawn_ms * US_PER_MS, SIM_START, id,
+				   n->process_generation, 0, 0);
 	}
 	ring_changed(w);
 	drive(w, TIDY_MS, DRIVE_TIDY, 0);
@@ -566,7 +603,8 @@ static void converge(struct world *w, struct swarm *s)
 		return;
 	}
 	if (missing && w->now_us > s->heal_us + (uint64_t)CONVERGE_LIMIT_MS * US_PER_MS) {
-		check_fail(w, VERDICT_LIVENESS, "I14", "%u s after everything was healed: %s", CONVERGE_LIMIT_MS / 1000, missing);
+		check_fail(w, VERDICT_LIVENESS, "I14", "%u s after everything was healed: %s", CONVERGE_LIMIT_MS / 1000,
+			   missing);
 		return;
 	}
 	drive(w, CONVERGE_LOOK_MS, DRIVE_CONVERGE, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One seed is one run: the options of the world, which faults there are and how often, and the workload are all drawn from
- * it. First the set-up, then faults, then everything is healed and the cluster has a bounded time to converge.
+ * One seed is one run: the options of the world, which faults there are and how often, and the workload are all drawn
+ * from it. First the set-up, then faults, then everything is healed and the cluster has a bounded time to converge.
  */
 #ifndef TESTS_SIM_SWARM_H
 #define TESTS_SIM_SWARM_H
@@ -10,25 +10,42 @@
 #include "tests/sim/world.h"
 
 enum fault {
-	FAULT_PARTITION, FAULT_ISOLATE, FAULT_FLAP, FAULT_PROCESS_CRASH, FAULT_HOST_CRASH, FAULT_POWER_LOSS, FAULT_PROCESS_FREEZE,
-	FAULT_HOST_FREEZE, FAULT_COROSYNC_CRASH, FAULT_DISK_SLOW, FAULT_DISK_FULL, FAULT_DATABASE_LOST, FAULT_WALL_JUMP, FAULT_LAG,
-	FAULT_RESOURCE_DIES, FAULT_AGENTS_BAD, FAULT_WITNESS_CUT, FAULT_ADMIN_POWEROFF, FAULT_FORCE, FAULT_MAX
+	FAULT_PARTITION,
+	FAULT_ISOLATE,
+	FAULT_FLAP,
+	FAULT_PROCESS_CRASH,
+	FAULT_HOST_CRASH,
+	FAULT_POWER_LOSS,
+	FAULT_PROCESS_FREEZE,
+	FAULT_HOST_FREEZE,
+	FAULT_COROSYNC_CRASH,
+	FAULT_DISK_SLOW,
+	FAULT_DISK_FULL,
+	FAULT_DATABASE_LOST,
+	FAULT_WALL_JUMP,
+	FAULT_LAG,
+	FAULT_RESOURCE_DIES,
+	FAULT_AGENTS_BAD,
+	FAULT_WITNESS_CUT,
+	FAULT_ADMIN_POWEROFF,
+	FAULT_FORCE,
+	FAULT_MAX
 };
 
 struct swarm {
 	struct world_options world;
 	struct load_options load;
-	uint32_t weight[FAULT_MAX]; /* 0: this seed does not have it */
+	uint32_t weight[FAULT_MAX];	  /* 0: this seed does not have it */
 	uint32_t fault_mean_ms, fault_ms; /* between faults; length of the phase with faults */
-	uint32_t long_ms;           /* what lasts, lasts about so long */
-	bool dirty_start;           /* faults from the first moment */
+	uint32_t long_ms;		  /* what lasts, lasts about so long */
+	bool dirty_start;		  /* faults from the first moment */
 	/* the run */
 	uint32_t setup_step;
 	bool setup_done, healing, load_open;
 	uint64_t heal_us, converge_us;
-	uint32_t calm;              /* converged so many times in a row */
-	uint32_t fragile;           /* node whose database was lost: no other fault until it is back */
-	uint32_t off_node;          /* node an administrator switched off */
+	uint32_t calm;	   /* converged so many times in a row */
+	uint32_t fragile;  /* node whose database was lost: no other fault until it is back */
+	uint32_t off_node; /* node an administrator switched off */
 	bool off_asked;
 	uint64_t off_since_us;
 };

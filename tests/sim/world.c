@@ -12,7 +12,10 @@
 /* Nodes and their arenas are kept from one world to the next: only what was touched costs time. */
 static struct sim_node *spare[NODE_MAX + 1];
 
-static size_t arena_size(void) { return (core_size() + 4095) & ~(size_t)4095; }
+static size_t arena_size(void)
+{
+	return (core_size() + 4095) & ~(size_t)4095;
+}
 
 static struct sim_node *node_new(struct world *w, uint32_t id)
 {
@@ -21,7 +24,8 @@ static struct sim_node *node_new(struct world *w, uint32_t id)
 	if (!n) {
 		n = calloc(1, sizeof(*n));
 		assert(n);
-		n->arena = mmap(NULL, arena_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		n->arena = mmap(NULL, arena_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				-1, 0);
 		assert(n->arena != MAP_FAILED);
 		disk_init(&n->disk);
 	}
@@ -114,7 +118,8 @@ void world_trace(struct world *w, const struct sim_node *n, const char *format, 
 
 	if (!w->trace)
 		return;
-	at = snprintf(line, sizeof(line), "%5" PRIu64 ".%03u ", w->now_us / 1000000, (unsigned int)(w->now_us / 1000 % 1000));
+	at = snprintf(line, sizeof(line), "%5" PRIu64 ".%03u ", w->now_us / 1000000,
+		      (unsigned int)(w->now_us / 1000 % 1000));
 	if (n)
 		at += snprintf(line + at, sizeof(line) - (size_t)at, "n%-2u ", n->id);
 	else
@@ -167,10 +172,16 @@ static struct event_record heap_pop(struct world *w)
 	return top;
 }
 
-void world_push(struct world *w, uint64_t at_us, enum event_kind kind, uint32_t node, uint32_t generation, uint64_t a, uint64_t b)
+void world_push(struct world *w, uint64_t at_us, enum event_kind kind, uint32_t node, uint32_t generation, uint64_t a,
+		uint64_t b)
 {
-	heap_push(w, (struct event_record){ .at_us = at_us < w->now_us ? w->now_us : at_us, .order = w->next_order++, .a = a, .b = b,
-					    .generation = generation, .kind = (uint8_t)kind, .node = (uint8_t)node });
+	heap_push(w, (struct event_record){ .at_us = at_us < w->now_us ? w->now_us : at_us,
+					    .order = w->next_order++,
+					    .a = a,
+					    .b = b,
+					    .generation = generation,
+					    .kind = (uint8_t)kind,
+					    .node = (uint8_t)node });
 }
 
 /* ---- clocks ---- */
@@ -180,7 +191,10 @@ static uint64_t mono_us(const struct world *w, const struct sim_node *n)
 	return (uint64_t)((int64_t)w->now_us + (int64_t)w->now_us / 1000 * n->drift_ppm / 1000 + n->mono_offset_us);
 }
 
-uint64_t node_mono_ms(const struct world *w, const struct sim_node *n) { return mono_us(w, n) / US_PER_MS; }
+uint64_t node_mono_ms(const struct world *w, const struct sim_node *n)
+{
+	return mono_us(w, n) / US_PER_MS;
+}
 
 uint64_t node_wall_ms(const struct world *w, const struct sim_node *n)
 {
@@ -189,7 +203,10 @@ uint64_t node_wall_ms(const struct world *w, const struct sim_node *n)
 
 /* ---- steps and actions ---- */
 
-bool node_runs(const struct sim_node *n) { return n->process && !n->process_frozen && !n->host_frozen; }
+bool node_runs(const struct sim_node *n)
+{
+	return n->process && !n->process_frozen && !n->host_frozen;
+}
 
 struct sink_user {
 	struct world *w;
@@ -231,7 +248,8 @@ static void act_kick(struct world *w, struct sim_node *n, uint32_t node)
 
 	w->counts[COUNT_kicks]++;
 	if (to && to->corosync_up && n->ring && !n->ring->broken && to->ring == n->ring)
-		world_push(w, w->now_us + rng_range(&w->rng, 200, 20000), SIM_KICKED, node, to->host_generation, n->ring->uid, 0);
+		world_push(w, w->now_us + rng_range(&w->rng, 200, 20000), SIM_KICKED, node, to->host_generation,
+			   n->ring->uid, 0);
 }
 
 static void act_persist(struct sim_node *n, const struct core_action *a)
@@ -298,6 +316,7 @@ static void act(void *user, const struct core_action *a)
 		break;
 	case ACTION_WATCHDOG:
 		n->confirmed_ms = a->watchdog.confirmed_mono_ms;
+		n->told_t_stop_ms = a->watchdog.t_stop_ms;
 		watchdog_action(w, n, a->watchdog.armed, a->watchdog.until_mono_ms);
 		break;
 	case ACTION_SELF_FENCE:
@@ -329,10 +348,12 @@ static void after_step(struct world *w, struct sim_node *n)
 	} else if (n->want_restart) {
 		w->counts[COUNT_core_restarts]++;
 		process_end(w, n, false);
-		world_push(w, w->now_us + w->options.respawn_ms * US_PER_MS, SIM_START, n->id, n->process_generation, 0, 0);
+		world_push(w, w->now_us + w->options.respawn_ms * US_PER_MS, SIM_START, n->id, n->process_generation, 0,
+			   0);
 	} else if (n->want_leave) {
 		w->counts[COUNT_core_left]++;
 		check_left(w, n);
+		watchdog_action(w, n, false, 0);
 		process_end(w, n, false);
 		n->left = true;
 	}
@@ -395,6 +416,7 @@ void process_start(struct world *w, struct sim_node *n)
 		.self = n->id,
 		.boot_id = n->boot_id,
 		.confirmed_mono_ms = n->confirmed_ms,
+		.t_stop_ms = (uint32_t)n->told_t_stop_ms,
 		.configured = (w->options.nodes == NODE_MAX ? ~(nodeset_t)1 : NODE_BIT(w->options.nodes + 1) - 2),
 		.cpu = w->options.cpu,
 		.memory_mb = w->options.memory_mb,
@@ -422,11 +444,13 @@ void process_start(struct world *w, struct sim_node *n)
 	disk_load(&n->disk, n->core);
 	core_load_done(n->core, n->disk.tag, n->disk.promised);
 	check_process_start(w, n);
-	world_push(w, w->now_us + rng_range(&w->rng, 1, CORE_TICK_MS * US_PER_MS), SIM_TICK, n->id, n->process_generation, 0, 0);
-	world_push(w, w->now_us + rng_range(&w->rng, 100, w->options.monitor_ms * US_PER_MS + 1000), SIM_INVENTORY, n->id,
+	world_push(w, w->now_us + rng_range(&w->rng, 1, CORE_TICK_MS * US_PER_MS), SIM_TICK, n->id,
 		   n->process_generation, 0, 0);
+	world_push(w, w->now_us + rng_range(&w->rng, 100, w->options.monitor_ms * US_PER_MS + 1000), SIM_INVENTORY,
+		   n->id, n->process_generation, 0, 0);
 	if (n->corosync_up)
-		world_push(w, w->now_us + rng_range(&w->rng, 1000, 50000), SIM_JOIN, n->id, n->process_generation, 0, 0);
+		world_push(w, w->now_us + rng_range(&w->rng, 1000, 50000), SIM_JOIN, n->id, n->process_generation, 0,
+			   0);
 }
 
 void process_end(struct world *w, struct sim_node *n, bool crash)
@@ -434,7 +458,7 @@ void process_end(struct world *w, struct sim_node *n, bool crash)
 	if (!n->process)
 		return;
 	world_trace(w, n, crash ? "clusterd crashes" : "clusterd ends");
-	ring_leave(w, n);
+	ring_leave(w, n, crash);
 	n->process = n->joined = n->process_frozen = false;
 	n->process_generation++;
 	n->n_deferred = 0;
@@ -462,7 +486,7 @@ void host_boot(struct world *w, struct sim_node *n)
 	n->host_frozen = false;
 	n->boot_id = 0x1000 + w->next_boot++;
 	n->boots++;
-	n->confirmed_ms = 0;
+	n->confirmed_ms = n->told_t_stop_ms = 0;
 	n->broken_us = 0;
 	n->last_ring = 0;
 	world_trace(w, n, "boots");
@@ -486,8 +510,9 @@ void host_crash(struct world *w, struct sim_node *n, const char *why, bool boots
 	n->process_generation++;
 	n->left = false;
 	if (boots_again)
-		world_push(w, w->now_us + rng_range(&w->rng, w->options.boot_ms / 2, w->options.boot_ms * 2) * US_PER_MS, SIM_BOOT, n->id,
-			   n->host_generation, 0, 0);
+		world_push(w,
+			   w->now_us + rng_range(&w->rng, w->options.boot_ms / 2, w->options.boot_ms * 2) * US_PER_MS,
+			   SIM_BOOT, n->id, n->host_generation, 0, 0);
 }
 
 void process_freeze(struct world *w, struct sim_node *n)
@@ -616,14 +641,16 @@ static void handle_host(struct world *w, struct sim_node *n, const struct event_
 			n->broken_us = 0;
 			ring_changed(w);
 			if (n->process)
-				world_push(w, w->now_us + rng_range(&w->rng, 1000, 500000), SIM_JOIN, n->id, n->process_generation, 0, 0);
+				world_push(w, w->now_us + rng_range(&w->rng, 1000, 500000), SIM_JOIN, n->id,
+					   n->process_generation, 0, 0);
 		}
 		break;
 	case SIM_KICKED:
 		if (n->ring && n->ring->uid == e->a && n->corosync_up) {
 			world_trace(w, n, "corosync is ended by a peer");
 			ring_kill(w, n);
-			world_push(w, w->now_us + rng_range(&w->rng, 100, 3000) * US_PER_MS, SIM_COROSYNC, n->id, n->host_generation, 0, 0);
+			world_push(w, w->now_us + rng_range(&w->rng, 100, 3000) * US_PER_MS, SIM_COROSYNC, n->id,
+				   n->host_generation, 0, 0);
 		}
 		break;
 	default:

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A world of up to 63 hosts in one process: cores, a ring in place of corosync, disks, agents, watchdogs, fence commands,
- * a witness, and one virtual clock. Everything that happens comes out of one queue and one source of chance: the same
- * options give the same run, byte for byte.
+ * A world of up to 63 hosts in one process: cores, a ring in place of corosync, disks, agents, watchdogs, fence
+ * commands, a witness, and one virtual clock. Everything that happens comes out of one queue and one source of chance:
+ * the same options give the same run, byte for byte.
  *
- * What the ring promises is what corosync promises (totemsrp, CPG): one total order in a ring; when a ring breaks, hosts
- * that stay together deliver the same prefix of it and then the new view, hosts that do not may have delivered more or
- * less (AGREED order); a message whose sender lives is delivered in the old view or in the next; process groups change in
- * the order of the messages; a merge may come as several views. See world_ring.c.
+ * What the ring promises is what corosync promises (totemsrp, CPG): one total order in a ring; when a ring breaks,
+ * hosts that stay together deliver the same prefix of it and then the new view, hosts that do not may have delivered
+ * more or less (AGREED order); a message whose sender lives is delivered in the old view or in the next; process groups
+ * change in the order of the messages; a merge may come as several views. See world_ring.c.
  */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
@@ -22,10 +22,10 @@
 #define SIM_ROLES 128
 #define SIM_RESOURCES 512
 #define SIM_RULES (RULE_MAX + 1)
-#define SIM_AGENT_QUEUE 8    /* as io/agents.h: unfinished operations of one resource */
+#define SIM_AGENT_QUEUE 8     /* as io/agents.h: unfinished operations of one resource */
 #define SIM_ACTIONS_MAX 40000 /* actions of one step: a snapshot of everything has about so many objects */
-#define SIM_QUEUE_MAX 1024   /* as io/ring.h: messages waiting for corosync */
-#define SIM_MARKS 200       /* acknowledged changes that are looked for in every later view */
+#define SIM_QUEUE_MAX 1024    /* as io/ring.h: messages waiting for corosync */
+#define SIM_MARKS 200	      /* acknowledged changes that are looked for in every later view */
 
 enum counter {
 #define COUNTER(name, kind, least) COUNT_##name,
@@ -34,32 +34,34 @@ enum counter {
 	COUNT_MAX
 };
 
-/* What one run may do; drawn from the seed (swarm.c) or set by a story. Durations are milliseconds unless they say _us. */
+/* What one run may do; drawn from the seed (swarm.c) or set by a story. Durations are milliseconds unless they say _us.
+ */
 struct world_options {
 	uint32_t nodes;
 	uint32_t order_us, latency_us, latency_spread_us; /* queue to order; order to delivery */
-	uint32_t detect_min_ms, detect_max_ms;            /* loss of a host to the new ring */
+	uint32_t detect_min_ms, detect_max_ms;		  /* loss of a host to the new ring */
 	uint32_t merge_max_ms;
-	uint32_t view_skew_ms;   /* a new view reaches the members within this */
-	bool stepwise_views;     /* merges come as several views */
-	bool hash_views;         /* view numbers within a ring do not rise */
-	bool holes;              /* survivors may skip a lost message of a lost sender */
-	uint32_t hole_us;        /* age at which a message has reached everybody */
-	uint32_t disk_us;        /* one sync */
-	uint32_t drift_ppm;      /* clocks run apart by up to this */
+	uint32_t view_skew_ms;			/* a new view reaches the members within this */
+	bool stepwise_views;			/* merges come as several views */
+	bool hash_views;			/* view numbers within a ring do not rise */
+	bool holes;				/* survivors may skip a lost message of a lost sender */
+	uint32_t hole_us;			/* age at which a message has reached everybody */
+	uint32_t disk_us;			/* one sync */
+	uint32_t drift_ppm;			/* clocks run apart by up to this */
 	uint32_t start_ms, stop_ms, monitor_ms; /* how long agents take, at most about twice that */
-	uint32_t start_fail_permille, stop_fail_permille, monitor_fail_permille, hang_permille; /* while agents are bad */
-	uint32_t watchdog_ms;    /* 0: none */
-	nodeset_t no_watchdog;   /* nodes without one although watchdog_ms is set */
-	uint32_t fence_percent;  /* chance that a fence command works; 0 and !fence_command: absent */
+	uint32_t start_fail_permille, stop_fail_permille, monitor_fail_permille,
+		hang_permille;	/* while agents are bad */
+	uint32_t watchdog_ms;	/* 0: none */
+	nodeset_t no_watchdog;	/* nodes without one although watchdog_ms is set */
+	uint32_t fence_percent; /* chance that a fence command works; 0 and !fence_command: absent */
 	bool fence_command;
 	uint32_t fence_ms;
-	bool witness;            /* there is one to claim */
+	bool witness; /* there is one to claim */
 	uint32_t witness_lease_ms;
 	uint32_t boot_ms, respawn_ms; /* host after a reset; clusterd after its end */
-	bool self_fence_weak;    /* an immediate reset does not work: the watchdog must do it */
+	bool self_fence_weak;	      /* an immediate reset does not work: the watchdog must do it */
 	uint32_t t_stop_ms, grace_ms, margin_ms, stall_ms, alive_ms; /* what the set-up configures */
-	bool force;              /* quorum may be forced: what that may break is not checked */
+	bool force; /* quorum may be forced: what that may break is not checked */
 	uint32_t cpu, memory_mb;
 };
 
@@ -78,7 +80,7 @@ struct item {
 	uint64_t ring, index;
 	uint64_t ordered_us;
 	uint64_t view;
-	nodeset_t members;
+	nodeset_t members, procdown;
 	struct frame *frame;
 };
 
@@ -90,10 +92,10 @@ struct item_queue {
 struct ring {
 	bool used, broken;
 	uint64_t uid, seq;
-	nodeset_t members;  /* hosts */
-	nodeset_t procs;    /* processes in the group */
+	nodeset_t members; /* hosts */
+	nodeset_t procs;   /* processes in the group */
 	uint64_t next_index;
-	uint32_t changes;   /* of the group, counted */
+	uint32_t changes; /* of the group, counted */
 };
 
 struct agent_op {
@@ -104,16 +106,16 @@ struct agent_op {
 };
 
 struct sim_resource {
-	bool may_run;        /* started, and no stop, probe or reset has proven the end */
-	bool runs;           /* in truth */
-	bool sick;           /* monitors fail until it is restarted */
-	uint32_t role;       /* at its start */
+	bool may_run;	     /* started, and no stop, probe or reset has proven the end */
+	bool runs;	     /* in truth */
+	bool sick;	     /* monitors fail until it is restarted */
+	uint32_t role;	     /* at its start */
 	uint32_t generation; /* of the operation in flight and of the monitor */
 	uint32_t n_ops;
 	struct agent_op ops[SIM_AGENT_QUEUE]; /* ops[0] is in flight */
-	enum agent_status end_status; /* of ops[0], drawn when it began */
+	enum agent_status end_status;	      /* of ops[0], drawn when it began */
 	uint32_t end_rc;
-	bool ended;                   /* its effect has come, its result has not been read yet */
+	bool ended; /* its effect has come, its result has not been read yet */
 	bool monitored, reported;
 	uint32_t monitor_generation, interval_ms, monitor_timeout_ms;
 };
@@ -163,7 +165,7 @@ struct sim_node {
 	/* corosync */
 	struct ring *ring;
 	uint64_t ring_seq, last_ring; /* same number: they have delivered the same */
-	uint64_t broken_us;           /* since when it has no working ring */
+	uint64_t broken_us;	      /* since when it has no working ring */
 	struct item_queue out, inbox;
 	bool ordering;
 	uint64_t last_ready_us, lag_until_us;
@@ -172,7 +174,8 @@ struct sim_node {
 	uint32_t process_generation, pid;
 	struct core *core;
 	void *arena;
-	uint64_t incarnation, confirmed_ms; /* confirmed_ms: file of the run directory, until the next boot */
+	uint64_t incarnation;
+	uint64_t confirmed_ms, told_t_stop_ms; /* file of the run directory, until the next boot */
 	uint64_t frozen_us;
 	nodeset_t view_members; /* of the last view put into the inbox */
 	bool want_reset, want_restart, want_leave;
@@ -196,16 +199,36 @@ struct sim_node {
 	uint64_t digest;
 	bool quorate;
 	uint32_t t_stop_ms;  /* as its own state last said */
-	bool guarded;        /* its watchdog proves something */
+	bool guarded;	     /* its watchdog proves something */
 	uint64_t covered_us; /* last moment it was in touch with a quorum */
 	uint64_t phase_since_us;
 	uint8_t owners[SIM_ROLES], targets[SIM_ROLES], role_states[SIM_ROLES];
 };
 
 enum event_kind {
-	SIM_ORDER, SIM_DELIVER, SIM_REGROUP, SIM_TOKEN, SIM_JOIN, SIM_TICK, SIM_DISK, SIM_AGENT, SIM_MONITOR,
-	SIM_PET, SIM_WATCHDOG, SIM_FENCE, SIM_WITNESS, SIM_WITNESS_LOST, SIM_BOOT, SIM_START, SIM_INVENTORY, SIM_COROSYNC,
-	SIM_KICKED, SIM_CHECK, SIM_DRIVER, SIM_LOAD, SIM_THAW,
+	SIM_ORDER,
+	SIM_DELIVER,
+	SIM_REGROUP,
+	SIM_TOKEN,
+	SIM_JOIN,
+	SIM_TICK,
+	SIM_DISK,
+	SIM_AGENT,
+	SIM_MONITOR,
+	SIM_PET,
+	SIM_WATCHDOG,
+	SIM_FENCE,
+	SIM_WITNESS,
+	SIM_WITNESS_LOST,
+	SIM_BOOT,
+	SIM_START,
+	SIM_INVENTORY,
+	SIM_COROSYNC,
+	SIM_KICKED,
+	SIM_CHECK,
+	SIM_DRIVER,
+	SIM_LOAD,
+	SIM_THAW,
 };
 
 struct event_record {
@@ -218,8 +241,8 @@ struct event_record {
 struct witness {
 	uint32_t holder; /* node, 0: free */
 	uint64_t lease_us;
-	uint64_t epoch;  /* highest it was claimed for */
-	nodeset_t cut;   /* cannot reach it */
+	uint64_t epoch; /* highest it was claimed for */
+	nodeset_t cut;	/* cannot reach it */
 };
 
 /* What was seen of an epoch: the position it was opened on, by whom, and the digest of each of its positions. */
@@ -275,7 +298,8 @@ struct world {
 	char failure[1024];
 	/* who drives */
 	void (*on_driver)(struct world *w, const struct event_record *e);
-	void (*on_reply)(struct world *w, struct sim_node *n, void *owner, enum refusal refusal, struct tag tag, const char *detail);
+	void (*on_reply)(struct world *w, struct sim_node *n, void *owner, enum refusal refusal, struct tag tag,
+			 const char *detail);
 	void *driver;
 	/* the trace, when wanted */
 	void (*trace)(void *user, const char *line);
@@ -290,8 +314,12 @@ void world_done(struct world *w);
 void world_release(void);
 /* Handles events until `until_us` or a violated invariant. */
 void world_run(struct world *w, uint64_t until_us);
-void world_push(struct world *w, uint64_t at_us, enum event_kind kind, uint32_t node, uint32_t generation, uint64_t a, uint64_t b);
-static inline struct sim_node *world_node(const struct world *w, uint32_t id) { return w->nodes[id]; }
+void world_push(struct world *w, uint64_t at_us, enum event_kind kind, uint32_t node, uint32_t generation, uint64_t a,
+		uint64_t b);
+static inline struct sim_node *world_node(const struct world *w, uint32_t id)
+{
+	return w->nodes[id];
+}
 bool node_runs(const struct sim_node *n); /* clusterd is there and nothing is frozen */
 uint64_t node_mono_ms(const struct world *w, const struct sim_node *n);
 uint64_t node_wall_ms(const struct world *w, const struct sim_node *n);
@@ -304,11 +332,16 @@ void process_end(struct world *w, struct sim_node *n, bool crash);
 void process_freeze(struct world *w, struct sim_node *n);
 void node_thaw(struct world *w, struct sim_node *n);
 void node_defer(struct sim_node *n, const struct event_record *e); /* until it thaws */
-/* Hands operations to clusterd as clusterctl would. The mark, if any, names the change to be found in every later view. */
+/* Hands operations to clusterd as clusterctl would. The mark, if any, names the change to be found in every later view.
+ */
 bool node_request(struct world *w, struct sim_node *n, const void *ops, size_t len, uint32_t mark, void *owner);
 bool node_force(struct world *w, struct sim_node *n, void *owner);
-void world_trace(struct world *w, const struct sim_node *n, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static inline bool world_tracing(const struct world *w) { return w->trace != NULL; }
+void world_trace(struct world *w, const struct sim_node *n, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static inline bool world_tracing(const struct world *w)
+{
+	return w->trace != NULL;
+}
 static inline void world_mix(struct world *w, uint64_t x)
 {
 	w->hash = (w->hash ^ x) * 0x9fb21c651e98df25u;
@@ -325,9 +358,9 @@ void ring_send(struct world *w, struct sim_node *n, const void *data, size_t len
 void ring_order(struct world *w, struct sim_node *n, uint64_t uid);
 void ring_deliver(struct world *w, struct sim_node *n);
 void ring_join(struct world *w, struct sim_node *n);
-void ring_leave(struct world *w, struct sim_node *n);
+void ring_leave(struct world *w, struct sim_node *n, bool crash);
 void ring_kill(struct world *w, struct sim_node *n); /* its corosync ends */
-void ring_drop(struct sim_node *n);                 /* forget inbox and queue: nobody reads them any more */
+void ring_drop(struct sim_node *n);		     /* forget inbox and queue: nobody reads them any more */
 nodeset_t ring_reach(const struct world *w, const struct sim_node *n);
 bool ring_current(const struct sim_node *n); /* in an unbroken ring whose newest view the core has seen */
 
@@ -351,7 +384,7 @@ void agents_monitor_stop(struct sim_node *n, uint32_t resource);
 void agents_ended(struct world *w, struct sim_node *n, uint32_t resource, uint32_t generation);
 void agents_monitored(struct world *w, struct sim_node *n, uint32_t resource, uint32_t generation);
 void agents_crash(struct world *w, struct sim_node *n); /* clusterd is gone, what it started runs on */
-void agents_reset(struct sim_node *n);                  /* the host is gone */
+void agents_reset(struct sim_node *n);			/* the host is gone */
 void agents_inventory(struct world *w, struct sim_node *n);
 
 /* world_guard.c */
@@ -366,8 +399,20 @@ void witness_answer(struct world *w, struct sim_node *n);
 void witness_lost(struct world *w, struct sim_node *n);
 
 /* world_check.c */
-enum check { CHECK_I1, CHECK_I2, CHECK_I3, CHECK_I10, CHECK_I11, CHECK_I12, CHECK_I13, CHECK_I14, CHECK_I15, CHECK_QUORUM,
-	     CHECK_BOUNDS, CHECK_LEAVE };
+enum check {
+	CHECK_I1,
+	CHECK_I2,
+	CHECK_I3,
+	CHECK_I10,
+	CHECK_I11,
+	CHECK_I12,
+	CHECK_I13,
+	CHECK_I14,
+	CHECK_I15,
+	CHECK_QUORUM,
+	CHECK_BOUNDS,
+	CHECK_LEAVE
+};
 void check_fail(struct world *w, enum verdict verdict, const char *invariant, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void check_step(struct world *w, struct sim_node *n, const struct core_event *e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Agents and what they start. Operations of a resource run one after the other; what runs outlives clusterd, not the host. */
+/* Agents and what they start. Operations of a resource run one after the other; what runs outlives clusterd, not the
+ * host. */
 #include <assert.h>
 #include <string.h>
 
@@ -16,12 +17,12 @@ static void op_begin(struct world *w, struct sim_node *n, uint32_t id)
 {
 	struct sim_resource *r = resource_of(n, id);
 	const struct agent_op *op = &r->ops[0];
-	uint32_t mean = op->action == AGENT_START ? w->options.start_ms :
-			op->action == AGENT_STOP  ? w->options.stop_ms :
-						    w->options.monitor_ms;
-	uint32_t fail = op->action == AGENT_START ? w->options.start_fail_permille :
-			op->action == AGENT_STOP  ? w->options.stop_fail_permille :
-						    w->options.monitor_fail_permille;
+	uint32_t mean = op->action == AGENT_START  ? w->options.start_ms
+			: op->action == AGENT_STOP ? w->options.stop_ms
+						   : w->options.monitor_ms;
+	uint32_t fail = op->action == AGENT_START  ? w->options.start_fail_permille
+			: op->action == AGENT_STOP ? w->options.stop_fail_permille
+						   : w->options.monitor_fail_permille;
 	uint64_t ms = 1 + mean / 2 + rng_below(&w->rng, mean + 1);
 
 	r->generation++;
@@ -70,7 +71,8 @@ void agents_run(struct world *w, struct sim_node *n, const struct core_action *a
 	if (a->agent.action == AGENT_STOP)
 		r->monitored = false;
 	if (r->n_ops == SIM_AGENT_QUEUE) {
-		check_fail(w, VERDICT_SAFETY, "bounds", "n%u has %u operations of resource %u waiting", n->id, r->n_ops, id);
+		check_fail(w, VERDICT_SAFETY, "bounds", "n%u has %u operations of resource %u waiting", n->id, r->n_ops,
+			   id);
 		return;
 	}
 	r->ops[r->n_ops++] = (struct agent_op){ a->agent.op, a->agent.action, a->agent.timeout_ms, false };
@@ -102,7 +104,8 @@ static void op_effect(struct world *w, struct sim_resource *r)
 		w->counts[r->end_status == AGENT_TIMEOUT ? COUNT_agent_timeouts : COUNT_agent_failures]++;
 }
 
-static void report(struct world *w, struct sim_node *n, uint32_t id, struct agent_op op, enum agent_status status, uint32_t rc)
+static void report(struct world *w, struct sim_node *n, uint32_t id, struct agent_op op, enum agent_status status,
+		   uint32_t rc)
 {
 	struct core_event e;
 
@@ -116,8 +119,8 @@ static void report(struct world *w, struct sim_node *n, uint32_t id, struct agen
 	e.agent.output = status == AGENT_TIMEOUT ? "timed out" : rc ? "simulated failure" : "";
 	world_mix(w, op.op << 16 | rc << 8 | status);
 	if (world_tracing(w))
-		world_trace(w, n, "%s of resource %u ends: rc %u, status %u", enum_text(enum_values_agent_action, op.action), id, rc,
-			    status);
+		world_trace(w, n, "%s of resource %u ends: rc %u, status %u",
+			    enum_text(enum_values_agent_action, op.action), id, rc, status);
 	node_step(w, n, &e);
 }
 
@@ -135,7 +138,8 @@ void agents_ended(struct world *w, struct sim_node *n, uint32_t id, uint32_t gen
 	r->ended = true;
 	if (!node_runs(n)) {
 		/* The agent has ended; clusterd will read of it when it goes on. */
-		node_defer(n, &(struct event_record){ .kind = SIM_AGENT, .node = (uint8_t)n->id, .a = id, .b = generation });
+		node_defer(n, &(struct event_record){
+				      .kind = SIM_AGENT, .node = (uint8_t)n->id, .a = id, .b = generation });
 		return;
 	}
 	op = r->ops[0];
@@ -162,7 +166,8 @@ void agents_cancel(struct world *w, struct sim_node *n, uint64_t op, uint32_t id
 			r->generation++;
 			r->end_status = AGENT_CANCELLED;
 			r->end_rc = OCF_ERR_GENERIC;
-			world_push(w, w->now_us + rng_range(&w->rng, 100, 5000), SIM_AGENT, n->id, 0, id, r->generation);
+			world_push(w, w->now_us + rng_range(&w->rng, 100, 5000), SIM_AGENT, n->id, 0, id,
+				   r->generation);
 		} else {
 			r->ops[i].cancelled = true; /* never begun: answered when its turn comes */
 		}
@@ -183,8 +188,8 @@ void agents_monitor(struct world *w, struct sim_node *n, const struct resource *
 	r->interval_ms = resource->monitor_interval_ms;
 	r->monitor_timeout_ms = resource->monitor_timeout_ms;
 	if (r->monitored)
-		world_push(w, w->now_us + (1 + rng_below(&w->rng, r->interval_ms)) * US_PER_MS, SIM_MONITOR, n->id, 0, id,
-			   r->monitor_generation);
+		world_push(w, w->now_us + (1 + rng_below(&w->rng, r->interval_ms)) * US_PER_MS, SIM_MONITOR, n->id, 0,
+			   id, r->monitor_generation);
 }
 
 void agents_monitor_stop(struct sim_node *n, uint32_t id)
@@ -239,7 +244,8 @@ void agents_reset(struct sim_node *n)
 	for (uint32_t id = 1; id < SIM_RESOURCES; id++) {
 		struct sim_resource *r = &n->resources[id];
 
-		*r = (struct sim_resource){ .generation = r->generation + 1, .monitor_generation = r->monitor_generation + 1 };
+		*r = (struct sim_resource){ .generation = r->generation + 1,
+					    .monitor_generation = r->monitor_generation + 1 };
 	}
 }
 

@@ -13,10 +13,10 @@
 #include "clusterd/core/timetable.h"
 #include "tests/sim/world.h"
 
-#define DIGEST_EVERY 4096        /* steps between two recomputations of a digest */
-#define ANSWER_LIMIT_MS 120000   /* a request is answered within this while disks work */
-#define DEFAULT_T_STOP_MS 30000  /* objects.def */
-#define STOP_SLACK_MS 1500       /* I3: ticks, clocks, the last pet */
+#define DIGEST_EVERY 4096	/* steps between two recomputations of a digest */
+#define ANSWER_LIMIT_MS 120000	/* a request is answered within this while disks work */
+#define DEFAULT_T_STOP_MS 30000 /* objects.def */
+#define STOP_SLACK_MS 1500	/* I3: ticks, clocks, the last pet */
 
 void check_fail(struct world *w, enum verdict verdict, const char *invariant, const char *format, ...)
 {
@@ -33,7 +33,10 @@ void check_fail(struct world *w, enum verdict verdict, const char *invariant, co
 		world_trace(w, NULL, "*** %s: %s", invariant, w->failure);
 }
 
-static bool off(const struct world *w, enum check check) { return w->relax >> check & 1; }
+static bool off(const struct world *w, enum check check)
+{
+	return w->relax >> check & 1;
+}
 
 /* ---- positions and epochs: I10, I15 ---- */
 
@@ -70,7 +73,8 @@ static void check_digest(struct world *w, const struct sim_node *n, struct tag t
 	if (!e->digests[tag.seq])
 		e->digests[tag.seq] = digest | 1;
 	else if (e->digests[tag.seq] != (digest | 1) && !off(w, CHECK_I10))
-		check_fail(w, VERDICT_SAFETY, "I10", "n%u at %" PRIu64 ".%" PRIu64 " has digest %016" PRIx64 ", another node had %016" PRIx64,
+		check_fail(w, VERDICT_SAFETY, "I10",
+			   "n%u at %" PRIu64 ".%" PRIu64 " has digest %016" PRIx64 ", another node had %016" PRIx64,
 			   n->id, tag.epoch, tag.seq, digest, e->digests[tag.seq]);
 }
 
@@ -121,12 +125,14 @@ static void check_opened(struct world *w, const struct sim_node *n, struct tag t
 		w->counts[COUNT_epochs]++;
 		if (!off(w, CHECK_I15) && !contains(w, base, w->acknowledged))
 			check_fail(w, VERDICT_SAFETY, "I15",
-				   "n%u opens epoch %" PRIu64 " on %" PRIu64 ".%" PRIu64 ", which lacks the acknowledged %" PRIu64 ".%" PRIu64,
+				   "n%u opens epoch %" PRIu64 " on %" PRIu64 ".%" PRIu64
+				   ", which lacks the acknowledged %" PRIu64 ".%" PRIu64,
 				   n->id, tag.epoch, base.epoch, base.seq, w->acknowledged.epoch, w->acknowledged.seq);
 		return;
 	}
 	if (e->view != view && !off(w, CHECK_QUORUM))
-		check_fail(w, VERDICT_SAFETY, "quorum", "epoch %" PRIu64 " is opened twice: in view %" PRIx64 ", and by n%u in view %" PRIx64,
+		check_fail(w, VERDICT_SAFETY, "quorum",
+			   "epoch %" PRIu64 " is opened twice: in view %" PRIx64 ", and by n%u in view %" PRIx64,
 			   tag.epoch, e->view, n->id, view);
 }
 
@@ -142,7 +148,8 @@ static void check_marks(struct world *w, const struct sim_node *n)
 		snprintf(name, sizeof(name), "mark-%u", w->marks[i].number);
 		if (tag_compare(w->marks[i].tag, s->tag) > 0 || state_find(s, KIND_SET, name))
 			continue;
-		check_fail(w, VERDICT_SAFETY, "I15", "n%u becomes active at %" PRIu64 ".%" PRIu64 " without the acknowledged %s", n->id,
+		check_fail(w, VERDICT_SAFETY, "I15",
+			   "n%u becomes active at %" PRIu64 ".%" PRIu64 " without the acknowledged %s", n->id,
 			   s->tag.epoch, s->tag.seq, name);
 		return;
 	}
@@ -176,7 +183,10 @@ static bool same_scope(const struct state *s, uint32_t scope, uint32_t a, uint32
 	return a == b || (*left && !strcmp(left, right));
 }
 
-static uint32_t going_to(const struct role *r) { return r->target ? r->target : r->owner; }
+static uint32_t going_to(const struct role *r)
+{
+	return r->target ? r->target : r->owner;
+}
 
 static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, const char **ret_rule)
 {
@@ -194,8 +204,9 @@ static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, con
 			if (rule->roles[i] == role || !at || !state_node(s, at))
 				continue;
 			/* A companion that cannot stay where it is binds nobody. */
-			if (rule->kind == RULE_AFFINITY && (s->nodes[at].state != NODE_ONLINE || s->nodes[at].fence_asked ||
-							    s->nodes[at].admin >= ADMIN_DRAINING || other->state == ROLE_STOPPING))
+			if (rule->kind == RULE_AFFINITY &&
+			    (s->nodes[at].state != NODE_ONLINE || s->nodes[at].fence_asked ||
+			     s->nodes[at].admin >= ADMIN_DRAINING || other->state == ROLE_STOPPING))
 				continue;
 			bad |= same_scope(s, rule->scope, at, node) == (rule->kind == RULE_ANTI_AFFINITY);
 		}
@@ -216,8 +227,8 @@ static bool over_capacity(const struct state *s, uint32_t node)
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
 		const struct role *r = state_role(s, id);
 
-		/* Who waits for others to make room has none yet. */
-		if (r && (r->owner == node || (r->target == node && r->reason != REASON_WAIT_ROOM))) {
+		/* Who is nowhere and waits for others to make room has none yet. */
+		if (r && r->owner && (r->owner == node || r->target == node)) {
 			cpu += r->cpu;
 			memory += r->memory_mb;
 		}
@@ -235,16 +246,19 @@ static void check_placement(struct world *w, const struct state *s, uint32_t rol
 	if (!n || n->state != NODE_ONLINE)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is not online", r->name, node);
 	else if (r->possible && !nodeset_has(r->possible, node))
-		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is no possible owner", r->name, node);
+		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is no possible owner", r->name,
+			   node);
 	else if (n->admin != ADMIN_UP)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is paused", r->name, node);
 	else if (n->quarantine_until_ms > s->cluster.now_ms)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is quarantined", r->name, node);
-	else if ((r->cpu || r->memory_mb) && r->reason != REASON_WAIT_ROOM && over_capacity(s, node))
-		check_fail(w, VERDICT_SAFETY, "I13", "role %s (owner %u, target %u, reason %u) is placed on n%u, which is too small for it",
+	else if (r->owner && (r->cpu || r->memory_mb) && over_capacity(s, node))
+		check_fail(w, VERDICT_SAFETY, "I13",
+			   "role %s (owner %u, target %u, reason %u) is placed on n%u, which is too small for it",
 			   r->name, r->owner, r->target, r->reason, node);
 	else if (breaks_rule(s, role, node, &rule))
-		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which breaks rule %s", r->name, node, rule);
+		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which breaks rule %s", r->name, node,
+			   rule);
 }
 
 /* Who goes where with this position; judged once, where it is first reached by applying it. */
@@ -255,9 +269,11 @@ static void check_roles(struct world *w, struct sim_node *n, const struct state 
 		uint8_t owner = r ? (uint8_t)r->owner : 0, target = r ? (uint8_t)r->target : 0;
 		uint8_t to = target && target != n->targets[id] ? target : owner && owner != n->owners[id] ? owner : 0;
 
-		if (world_tracing(w) && judge && r && (r->state != n->role_states[id] || owner != n->owners[id] || target != n->targets[id]))
-			world_trace(w, NULL, "role %s is %s, owner %s, target %s: %s", r->name, enum_text(enum_values_role_state, r->state),
-				    owner ? s->nodes[owner].name : "none", target ? s->nodes[target].name : "none", reason_name(r->reason));
+		if (world_tracing(w) && judge && r &&
+		    (r->state != n->role_states[id] || owner != n->owners[id] || target != n->targets[id]))
+			world_trace(w, NULL, "role %s is %s, owner %s, target %s: %s", r->name,
+				    enum_text(enum_values_role_state, r->state), owner ? s->nodes[owner].name : "none",
+				    target ? s->nodes[target].name : "none", reason_name(r->reason));
 		n->role_states[id] = r ? (uint8_t)r->state : 0;
 		if (judge && to && r->reason != REASON_FOUND_RUNNING) {
 			w->counts[COUNT_placements]++;
@@ -338,7 +354,8 @@ void check_step(struct world *w, struct sim_node *n, const struct core_event *e)
 		n->covered_us = w->now_us;
 	check_alone(w, n);
 	if (w->counts[COUNT_steps] % DIGEST_EVERY == 0 && digest_of(s) != s->digest)
-		check_fail(w, VERDICT_SAFETY, "I10", "n%u at %" PRIu64 ".%" PRIu64 ": the digest kept is not that of the objects", n->id,
+		check_fail(w, VERDICT_SAFETY, "I10",
+			   "n%u at %" PRIu64 ".%" PRIu64 ": the digest kept is not that of the objects", n->id,
 			   tag.epoch, tag.seq);
 }
 
@@ -363,7 +380,8 @@ void check_start(struct world *w, struct sim_node *n, uint32_t resource, uint32_
 
 	core_status(n->core, node_mono_ms(w, n), &status);
 	if ((status.phase != PHASE_ACTIVE || !status.quorate) && !off(w, CHECK_I11))
-		check_fail(w, VERDICT_SAFETY, "I11", "n%u starts resource %u although its view is not quorate", n->id, resource);
+		check_fail(w, VERDICT_SAFETY, "I11", "n%u starts resource %u although its view is not quorate", n->id,
+			   resource);
 	for (uint32_t id = 1; id <= w->options.nodes; id++) {
 		const struct sim_node *other = w->nodes[id];
 		bool lost = !nodeset_has(status.members, id);
@@ -375,10 +393,12 @@ void check_start(struct world *w, struct sim_node *n, uint32_t resource, uint32_
 				continue;
 			if (lost && !off(w, CHECK_I2))
 				check_fail(w, VERDICT_SAFETY, "I2",
-					   "n%u starts resource %u, but resource %u of that role may still run on the lost n%u", n->id, resource,
-					   i, id);
+					   "n%u starts resource %u, but resource %u of that role may still run on the "
+					   "lost n%u",
+					   n->id, resource, i, id);
 			else if (!lost && !off(w, CHECK_I1))
-				check_fail(w, VERDICT_SAFETY, "I1", "n%u starts resource %u, but resource %u of that role runs on n%u", n->id,
+				check_fail(w, VERDICT_SAFETY, "I1",
+					   "n%u starts resource %u, but resource %u of that role runs on n%u", n->id,
 					   resource, i, id);
 			return;
 		}
@@ -403,7 +423,8 @@ void check_reply(struct world *w, struct sim_node *n, uint64_t id, enum refusal 
 		return;
 	core_status(n->core, node_mono_ms(w, n), &status);
 	if ((status.phase != PHASE_ACTIVE || !status.quorate) && !off(w, CHECK_I11))
-		check_fail(w, VERDICT_SAFETY, "I11", "n%u acknowledges request %" PRIu64 " although its view is not quorate", n->id, id);
+		check_fail(w, VERDICT_SAFETY, "I11",
+			   "n%u acknowledges request %" PRIu64 " although its view is not quorate", n->id, id);
 	if (tag_compare(tag, w->acknowledged) > 0)
 		w->acknowledged = tag;
 }
@@ -412,7 +433,8 @@ void check_left(struct world *w, struct sim_node *n)
 {
 	for (uint32_t id = 1; id < SIM_RESOURCES; id++)
 		if (n->resources[id].may_run)
-			check_fail(w, VERDICT_SAFETY, "leave", "n%u leaves although resource %u may still run on it", n->id, id);
+			check_fail(w, VERDICT_SAFETY, "leave", "n%u leaves although resource %u may still run on it",
+				   n->id, id);
 }
 
 /* ---- from time to time: I3, I12 ---- */
@@ -421,12 +443,14 @@ static void check_isolated(struct world *w, const struct sim_node *n)
 {
 	uint64_t limit = n->t_stop_ms + w->options.detect_max_ms + w->options.view_skew_ms + STOP_SLACK_MS;
 
-	if (off(w, CHECK_I3) || w->disarmed_seen || !n->up || !n->guarded || w->now_us < n->covered_us + limit * US_PER_MS)
+	if (off(w, CHECK_I3) || w->disarmed_seen || !n->up || !n->guarded ||
+	    w->now_us < n->covered_us + limit * US_PER_MS)
 		return;
 	for (uint32_t id = 1; id < SIM_RESOURCES; id++) {
 		if (!n->resources[id].runs)
 			continue;
-		check_fail(w, VERDICT_SAFETY, "I3", "n%u has been without quorum for %" PRIu64 " ms and resource %u still runs (T_stop %u ms)",
+		check_fail(w, VERDICT_SAFETY, "I3",
+			   "n%u has been without quorum for %" PRIu64 " ms and resource %u still runs (T_stop %u ms)",
 			   n->id, (w->now_us - n->covered_us) / US_PER_MS, id, n->t_stop_ms);
 		return;
 	}
@@ -446,8 +470,8 @@ static void check_pending(struct world *w, struct sim_node *n)
 		return;
 	for (uint32_t i = 0; i < SIM_PENDING; i++)
 		if (n->pending[i].used && n->pending[i].at_us + (uint64_t)ANSWER_LIMIT_MS * US_PER_MS < w->now_us)
-			check_fail(w, VERDICT_LIVENESS, "I12", "n%u has not answered request %" PRIu64 " for %u s", n->id, n->pending[i].id,
-				   ANSWER_LIMIT_MS / 1000);
+			check_fail(w, VERDICT_LIVENESS, "I12", "n%u has not answered request %" PRIu64 " for %u s",
+				   n->id, n->pending[i].id, ANSWER_LIMIT_MS / 1000);
 }
 
 void check_periodic(struct world *w)
@@ -512,8 +536,10 @@ static const char *role_missing(struct world *w, const struct state *s, uint32_t
 		const struct resource *res = state_resource(s, i);
 
 		if (res && res->role == id)
-			at += snprintf(out + at, size - (size_t)at, " %s %s%s%s", res->name, enum_text(enum_values_resource_state, res->state),
-				       res->op ? ", in flight: " : "", res->op ? enum_text(enum_values_agent_action, res->op_action) : "");
+			at += snprintf(out + at, size - (size_t)at, " %s %s%s%s", res->name,
+				       enum_text(enum_values_resource_state, res->state),
+				       res->op ? ", in flight: " : "",
+				       res->op ? enum_text(enum_values_agent_action, res->op_action) : "");
 	}
 	return out;
 }
@@ -532,11 +558,14 @@ static const char *role_truth(struct world *w, const struct state *s, uint32_t i
 			bool here = r->state == ROLE_ONLINE && r->owner == n && res->state == RES_STARTED;
 			const struct sim_resource *truth = &w->nodes[n]->resources[i];
 
-			if (here && !truth->runs && res->monitor_interval_ms && res->on_fail != ON_FAIL_IGNORE && !s->nodes[n].maintenance) {
-				snprintf(out, size, "resource %s is online on n%u and does not run there", res->name, n);
+			if (here && !truth->runs && res->monitor_interval_ms && res->on_fail != ON_FAIL_IGNORE &&
+			    !s->nodes[n].maintenance) {
+				snprintf(out, size, "resource %s is online on n%u and does not run there", res->name,
+					 n);
 				return out;
 			}
-			if (!here && truth->may_run && (r->state == ROLE_ONLINE ? r->owner != n : r->state == ROLE_OFFLINE)) {
+			if (!here && truth->may_run &&
+			    (r->state == ROLE_ONLINE ? r->owner != n : r->state == ROLE_OFFLINE)) {
 				snprintf(out, size, "resource %s may run on n%u, where it should not", res->name, n);
 				return out;
 			}
@@ -558,7 +587,9 @@ const char *check_converged(struct world *w, char *out, size_t size)
 			return out;
 		}
 		if (n->view != first->view || tag_compare(n->tag, first->tag) || n->digest != first->digest) {
-			snprintf(out, size, "n%u is at %" PRIu64 ".%" PRIu64 " in view %" PRIx64 ", n1 at %" PRIu64 ".%" PRIu64 " in view %" PRIx64,
+			snprintf(out, size,
+				 "n%u is at %" PRIu64 ".%" PRIu64 " in view %" PRIx64 ", n1 at %" PRIu64 ".%" PRIu64
+				 " in view %" PRIx64,
 				 id, n->tag.epoch, n->tag.seq, n->view, first->tag.epoch, first->tag.seq, first->view);
 			return out;
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The database of a node: transactions that become durable in order, several with one sync, some time later or never. */
+/* The database of a node: transactions that become durable in order, several with one sync, some time later or never.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +70,10 @@ void disk_put(struct disk *d, uint8_t kind, uint32_t id, const void *data, size_
 	stage(d, disk_slot(kind, id), data, (uint32_t)len);
 }
 
-void disk_delete(struct disk *d, uint8_t kind, uint32_t id) { stage(d, disk_slot(kind, id), NULL, DELETED); }
+void disk_delete(struct disk *d, uint8_t kind, uint32_t id)
+{
+	stage(d, disk_slot(kind, id), NULL, DELETED);
+}
 
 void disk_wipe(struct disk *d)
 {

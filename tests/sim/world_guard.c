@@ -23,7 +23,8 @@ static void pet_next(struct world *w, struct sim_node *n, uint64_t mono_ms)
 	if (next > left)
 		next = left;
 	if (next)
-		world_push(w, w->now_us + next * US_PER_MS, SIM_PET, n->id, n->process_generation, n->watchdog_generation, 0);
+		world_push(w, w->now_us + next * US_PER_MS, SIM_PET, n->id, n->process_generation,
+			   n->watchdog_generation, 0);
 }
 
 void watchdog_action(struct world *w, struct sim_node *n, bool armed, uint64_t until_ms)
@@ -142,7 +143,8 @@ void witness_answer(struct world *w, struct sim_node *n)
 	bool free_now;
 
 	/* One that is frozen does not defend it. */
-	if (holder && holder != n && !node_runs(holder) && holder->frozen_us + w->options.witness_lease_ms * US_PER_MS < w->now_us)
+	if (holder && holder != n && !node_runs(holder) &&
+	    holder->frozen_us + w->options.witness_lease_ms * US_PER_MS < w->now_us)
 		w->witness.holder = 0;
 	free_now = (!w->witness.holder && w->now_us >= w->witness.lease_us) || w->witness.holder == n->id;
 	free_now &= w->witness.epoch <= n->witness_have;
@@ -160,7 +162,8 @@ void witness_answer(struct world *w, struct sim_node *n)
 		witness_tell(w, n, true);
 	}
 	if (n->process)
-		world_push(w, w->now_us + w->options.witness_lease_ms / 4 * US_PER_MS, SIM_WITNESS_LOST, n->id, n->process_generation, 0, 0);
+		world_push(w, w->now_us + w->options.witness_lease_ms / 4 * US_PER_MS, SIM_WITNESS_LOST, n->id,
+			   n->process_generation, 0, 0);
 }
 
 /* Defence: the holder knows that it lost the witness before anybody else can have it. */
@@ -169,7 +172,8 @@ void witness_lost(struct world *w, struct sim_node *n)
 	if (!n->witness_claimed)
 		return;
 	if (w->witness.holder == n->id && !nodeset_has(w->witness.cut, n->id)) {
-		world_push(w, w->now_us + w->options.witness_lease_ms / 4 * US_PER_MS, SIM_WITNESS_LOST, n->id, n->process_generation, 0, 0);
+		world_push(w, w->now_us + w->options.witness_lease_ms / 4 * US_PER_MS, SIM_WITNESS_LOST, n->id,
+			   n->process_generation, 0, 0);
 		return;
 	}
 	n->witness_claimed = false;

@@ -4,13 +4,14 @@
  *
  *   queue of a host --order--> ring (index) --latency--> inbox of each process in the group --> the core
  *
- * A ring breaks at once when it loses a member; nothing more is ordered in it. Hosts that can still reach each other then
- * settle on one end of its messages, and some time later (detection) form the next ring:
+ * A ring breaks at once when it loses a member; nothing more is ordered in it. Hosts that can still reach each other
+ * then settle on one end of its messages, and some time later (detection) form the next ring:
  *  - what any of them has received is delivered by all of them, before the new view;
  *  - what only others have received may be lost to them, from some message on;
  *  - an ordered message that nobody has received goes back to its sender's queue, and so comes in the next view;
- *  - with `holes`, the messages of living senders behind a lost one are still delivered (totemsrp: my_deliver_memb_list).
- * The new view comes with what a merge looks like in a process group: first who is gone, then who is new.
+ *  - with `holes`, the messages of living senders behind a lost one are still delivered (totemsrp:
+ * my_deliver_memb_list). The new view comes with what a merge looks like in a process group: first who is gone, then
+ * who is new.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -23,7 +24,10 @@
 
 /* ---- queues ---- */
 
-static struct item *queue_at(const struct item_queue *q, uint32_t i) { return &q->items[(q->head + i) % q->size]; }
+static struct item *queue_at(const struct item_queue *q, uint32_t i)
+{
+	return &q->items[(q->head + i) % q->size];
+}
 
 static void queue_push(struct item_queue *q, struct item item)
 {
@@ -116,8 +120,8 @@ static void ring_put(struct world *w, struct ring *r)
 }
 
 /*
- * Number of the view: same on all members, different for each set of processes, higher in a later ring. `passing`: one of
- * the steps of a merge.
+ * Number of the view: same on all members, different for each set of processes, higher in a later ring. `passing`: one
+ * of the steps of a merge.
  */
 static uint64_t view_number(struct world *w, const struct ring *r, nodeset_t procs, bool passing)
 {
@@ -131,9 +135,15 @@ static uint64_t view_number(struct world *w, const struct ring *r, nodeset_t pro
 	return r->seq << 24 | hash >> (w->options.hash_views ? 40 : 41);
 }
 
-static void push_view(struct world *w, struct sim_node *n, struct ring *r, nodeset_t procs, uint64_t number)
+static void push_view(struct world *w, struct sim_node *n, struct ring *r, nodeset_t procs, nodeset_t procdown,
+		      uint64_t number)
 {
-	struct item item = { .kind = ITEM_VIEW, .ring = r->uid, .view = number, .members = procs, .index = UINT64_MAX,
+	struct item item = { .kind = ITEM_VIEW,
+			     .ring = r->uid,
+			     .view = number,
+			     .members = procs,
+			     .procdown = procdown,
+			     .index = UINT64_MAX,
 			     .ordered_us = w->now_us };
 	uint64_t skew = w->options.view_skew_ms * US_PER_MS;
 
@@ -142,7 +152,10 @@ static void push_view(struct world *w, struct sim_node *n, struct ring *r, nodes
 	inbox_push(w, n, item, w->now_us + latency(w, n) + rng_below(&w->rng, skew + 1));
 }
 
-static bool reachable(const struct sim_node *n) { return n->up && n->corosync_up && !n->host_frozen; }
+static bool reachable(const struct sim_node *n)
+{
+	return n->up && n->corosync_up && !n->host_frozen;
+}
 
 nodeset_t ring_reach(const struct world *w, const struct sim_node *n)
 {
@@ -173,9 +186,9 @@ struct tail {
 	struct world *w;
 	struct ring *r;
 	nodeset_t group;
-	uint64_t uid;    /* names those who end the ring alike */
-	uint64_t least;  /* index up to which all of the group deliver, at least */
-	uint64_t limit;  /* … and here it ends */
+	uint64_t uid;	/* names those who end the ring alike */
+	uint64_t least; /* index up to which all of the group deliver, at least */
+	uint64_t limit; /* … and here it ends */
 };
 
 static bool in_flight(const struct tail *t, const struct item *i)
@@ -220,7 +233,8 @@ static void tail_least(struct tail *t)
 			const struct item *item = queue_at(&n->inbox, i);
 			bool old = w->options.holes && item->ordered_us + w->options.hole_us < w->now_us;
 
-			/* Somebody has it and its sender is here, or it is so old that it must have reached everybody. */
+			/* Somebody has it and its sender is here, or it is so old that it must have reached everybody.
+			 */
 			if (in_flight(t, item) && item->index >= t->least && item->index < any &&
 			    (old || (!w->options.holes && nodeset_has(t->group, item->sender))))
 				t->least = item->index + 1;
@@ -280,7 +294,8 @@ static uint64_t first_index_of(struct tail *t, uint64_t from)
 		for (uint32_t i = 0; i < n->inbox.n; i++) {
 			const struct item *item = queue_at(&n->inbox, i);
 
-			if (in_flight(t, item) && item->index >= from && item->index < first && nodeset_has(t->group, item->sender))
+			if (in_flight(t, item) && item->index >= from && item->index < first &&
+			    nodeset_has(t->group, item->sender))
 				first = item->index;
 		}
 	}
@@ -308,7 +323,8 @@ static void ring_break(struct world *w, struct ring *r)
 		tail_least(&t);
 		tails[n_tails++] = t;
 	}
-	for (uint32_t i = 0, at = (uint32_t)rng_below(&w->rng, n_tails); i < n_tails; i++, at = (at + 1) % n_tails) { /* any first */
+	for (uint32_t i = 0, at = (uint32_t)rng_below(&w->rng, n_tails); i < n_tails;
+	     i++, at = (at + 1) % n_tails) { /* any first */
 		struct tail *t = &tails[at];
 
 		t->limit = t->least < end ? rng_range(&w->rng, t->least, end) : t->least;
@@ -368,8 +384,8 @@ static void plan(struct world *w, nodeset_t members)
 		if (n->broken_us + w->options.detect_max_ms * US_PER_MS < latest)
 			latest = n->broken_us + w->options.detect_max_ms * US_PER_MS;
 	}
-	delay = loss ? rng_range(&w->rng, w->options.detect_min_ms, w->options.detect_max_ms) :
-		       rng_range(&w->rng, 1, w->options.merge_max_ms);
+	delay = loss ? rng_range(&w->rng, w->options.detect_min_ms, w->options.detect_max_ms)
+		     : rng_range(&w->rng, 1, w->options.merge_max_ms);
 	*slot = (struct regroup){ true, w->next_uid++, w->now_us + delay * US_PER_MS, members };
 	/* A second loss starts detection anew, but no host waits longer than the bound for its first. */
 	if (slot->at_us > latest)
@@ -420,14 +436,14 @@ static void views_of(struct world *w, struct sim_node *n, struct ring *r, nodese
 	if (view == r->procs && view == n->view_members)
 		return;
 	if (view != n->view_members && come)
-		push_view(w, n, r, view, view_number(w, r, view, true));
+		push_view(w, n, r, view, 0, view_number(w, r, view, true));
 	while (stepwise && come & (come - 1)) {
 		view |= NODE_BIT(nodeset_first(come));
 		come &= come - 1;
 		w->counts[COUNT_views_stepwise]++;
-		push_view(w, n, r, view, view_number(w, r, view, true));
+		push_view(w, n, r, view, 0, view_number(w, r, view, true));
 	}
-	push_view(w, n, r, r->procs, view_number(w, r, r->procs, false));
+	push_view(w, n, r, r->procs, 0, view_number(w, r, r->procs, false));
 }
 
 static void form(struct world *w, nodeset_t members)
@@ -492,7 +508,7 @@ void ring_regroup(struct world *w, uint64_t uid)
 
 /* ---- processes of the group ---- */
 
-static void group_changed(struct world *w, struct ring *r)
+static void group_changed(struct world *w, struct ring *r, nodeset_t procdown)
 {
 	uint64_t number;
 
@@ -502,7 +518,7 @@ static void group_changed(struct world *w, struct ring *r)
 		struct sim_node *n = w->nodes[id];
 
 		if (n->ring == r && n->process && n->joined)
-			push_view(w, n, r, r->procs, number);
+			push_view(w, n, r, r->procs, procdown, number);
 	}
 	r->next_index++;
 }
@@ -516,11 +532,11 @@ void ring_join(struct world *w, struct sim_node *n)
 	if (!n->ring)
 		return; /* the next ring has it */
 	n->ring->procs |= NODE_BIT(n->id);
-	group_changed(w, n->ring);
+	group_changed(w, n->ring, 0);
 	ring_send(w, n, NULL, 0);
 }
 
-void ring_leave(struct world *w, struct sim_node *n)
+void ring_leave(struct world *w, struct sim_node *n, bool crash)
 {
 	struct ring *r = n->ring;
 
@@ -536,7 +552,8 @@ void ring_leave(struct world *w, struct sim_node *n)
 	n->joined = false;
 	n->view_members = 0;
 	if (!r && rng_percent(&w->rng, 50))
-		queue_clear(&n->out); /* else they come in the next ring, maybe while another process of the node is in it */
+		queue_clear(&n->out); /* else they come in the next ring, maybe while another process of the node is in
+					 it */
 	if (!r || !nodeset_has(r->procs, n->id))
 		return;
 	/* Its messages come before its end. */
@@ -549,7 +566,7 @@ void ring_leave(struct world *w, struct sim_node *n)
 	}
 	queue_clear(&n->out);
 	r->procs &= ~NODE_BIT(n->id);
-	group_changed(w, r);
+	group_changed(w, r, crash ? NODE_BIT(n->id) : 0);
 }
 
 void ring_kill(struct world *w, struct sim_node *n)
@@ -599,12 +616,14 @@ void ring_send(struct world *w, struct sim_node *n, const void *data, size_t len
 		memcpy(f->data, data, len);
 		queue_push(&n->out, (struct item){ .kind = ITEM_MESSAGE, .sender = n->id, .frame = f });
 		if (n->out.n > SIM_QUEUE_MAX)
-			check_fail(w, VERDICT_SAFETY, "bounds", "n%u has %u messages waiting for corosync", n->id, n->out.n);
+			check_fail(w, VERDICT_SAFETY, "bounds", "n%u has %u messages waiting for corosync", n->id,
+				   n->out.n);
 	}
 	if (!n->out.n || n->ordering || !n->ring || n->ring->broken || n->host_frozen)
 		return;
 	n->ordering = true;
-	world_push(w, w->now_us + 1 + rng_below(&w->rng, 2 * w->options.order_us), SIM_ORDER, n->id, n->host_generation, n->ring->uid, 0);
+	world_push(w, w->now_us + 1 + rng_below(&w->rng, 2 * w->options.order_us), SIM_ORDER, n->id, n->host_generation,
+		   n->ring->uid, 0);
 }
 
 void ring_order(struct world *w, struct sim_node *n, uint64_t uid)
@@ -656,6 +675,7 @@ static void deliver(struct world *w, struct sim_node *n, struct item *item)
 		e.kind = EVENT_CONFCHG;
 		e.confchg.view = item->view;
 		e.confchg.members = item->members;
+		e.confchg.procdown = item->procdown;
 		world_mix(w, item->view);
 		world_mix(w, item->members);
 		if (world_tracing(w))
@@ -669,7 +689,8 @@ static void deliver(struct world *w, struct sim_node *n, struct item *item)
 	if (world_tracing(w) && item->kind == ITEM_MESSAGE && w->trace_all) {
 		char text[256];
 
-		world_trace(w, n, "  from n%u: %s", item->sender, world_frame_text(item->frame->data, item->frame->len, text, sizeof(text)));
+		world_trace(w, n, "  from n%u: %s", item->sender,
+			    world_frame_text(item->frame->data, item->frame->len, text, sizeof(text)));
 	}
 	node_step(w, n, &e);
 }

@@ -23,8 +23,10 @@ const char *world_frame_text(const void *data, size_t len, char *out, size_t siz
 	}
 	switch (m.type) {
 	case MSG_HELLO:
-		snprintf(out, size, "hello view %" PRIx64 " at %s digest %016" PRIx64 " promised %" PRIu64 " votes %" PRIx64, m.hello.view,
-			 tag_text(m.hello.epoch, m.hello.seq, tag, sizeof(tag)), m.hello.digest, m.hello.promised, m.hello.votes);
+		snprintf(out, size,
+			 "hello view %" PRIx64 " at %s digest %016" PRIx64 " promised %" PRIu64 " votes %" PRIx64,
+			 m.hello.view, tag_text(m.hello.epoch, m.hello.seq, tag, sizeof(tag)), m.hello.digest,
+			 m.hello.promised, m.hello.votes);
 		break;
 	case MSG_SNAPSHOT:
 		snprintf(out, size, "snapshot part %u%s of %s", m.snapshot.index, m.snapshot.last ? " (last)" : "",
@@ -37,8 +39,9 @@ const char *world_frame_text(const void *data, size_t len, char *out, size_t siz
 		snprintf(out, size, "exclude %" PRIx64, m.exclude.nodes);
 		break;
 	case MSG_RESULT:
-		snprintf(out, size, "result of %s of resource %u: rc %u status %u", enum_text(enum_values_agent_action, m.result.action),
-			 m.result.resource, m.result.rc, m.result.status);
+		snprintf(out, size, "result of %s of resource %u: rc %u status %u",
+			 enum_text(enum_values_agent_action, m.result.action), m.result.resource, m.result.rc,
+			 m.result.status);
 		break;
 	case MSG_FENCED:
 		snprintf(out, size, "fenced n%u, how %u", m.fenced.node, m.fenced.how);
@@ -47,8 +50,8 @@ const char *world_frame_text(const void *data, size_t len, char *out, size_t siz
 		snprintf(out, size, "durable %s", tag_text(m.durable.epoch, m.durable.seq, tag, sizeof(tag)));
 		break;
 	case MSG_VOTES:
-		snprintf(out, size, "votes %" PRIx64 "+%u -> %" PRIx64 "+%u", m.votes.before, m.votes.witness_before, m.votes.votes,
-			 m.votes.witness_vote);
+		snprintf(out, size, "votes %" PRIx64 "+%u -> %" PRIx64 "+%u", m.votes.before, m.votes.witness_before,
+			 m.votes.votes, m.votes.witness_vote);
 		break;
 	case MSG_WITNESS:
 		snprintf(out, size, "witness %s", m.witness.held ? "held" : "lost");
@@ -74,11 +77,13 @@ void world_node_action(struct world *w, struct sim_node *n, const struct core_ac
 	switch (a->kind) {
 	case ACTION_PROPOSE:
 		if (w->trace_all)
-			world_trace(w, n, "  sends %s", world_frame_text(a->frame.data, a->frame.len, text, sizeof(text)));
+			world_trace(w, n, "  sends %s",
+				    world_frame_text(a->frame.data, a->frame.len, text, sizeof(text)));
 		break;
 	case ACTION_REPLY:
-		world_trace(w, n, "answers request %" PRIu64 ": %s at %" PRIu64 ".%" PRIu64 " %s", a->reply.id, refusal_name(a->reply.refusal),
-			    a->reply.tag.epoch, a->reply.tag.seq, a->reply.detail ? a->reply.detail : "");
+		world_trace(w, n, "answers request %" PRIu64 ": %s at %" PRIu64 ".%" PRIu64 " %s", a->reply.id,
+			    refusal_name(a->reply.refusal), a->reply.tag.epoch, a->reply.tag.seq,
+			    a->reply.detail ? a->reply.detail : "");
 		break;
 	case ACTION_AGENT_RUN:
 		trace_agent(w, n, "", a);
@@ -103,7 +108,8 @@ void world_node_action(struct world *w, struct sim_node *n, const struct core_ac
 		break;
 	case ACTION_WATCHDOG:
 		if (w->trace_all)
-			world_trace(w, n, "  watchdog %s until %" PRIu64, a->watchdog.armed ? "armed" : "released", a->watchdog.until_mono_ms);
+			world_trace(w, n, "  watchdog %s until %" PRIu64, a->watchdog.armed ? "armed" : "released",
+				    a->watchdog.until_mono_ms);
 		break;
 	case ACTION_SELF_FENCE:
 		world_trace(w, n, "resets itself: %s", a->text ? a->text : "");
