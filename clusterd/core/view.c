@@ -234,7 +234,8 @@ static struct votes table(const struct core *c)
 
 /*
  * Participants whose vote helps to form a quorum. A node that has lost its database does not: what it once had made
- * durable is gone, so its vote proves nothing. Neither does one that was told not to.
+ * durable is gone, so its vote proves nothing. It has lost its promises, too: one that remembers a promise and has no state
+ * was there when the cluster was founded, and did not see the end of it. Neither does one that was told not to.
  */
 static nodeset_t electors(const struct core *c)
 {
@@ -243,7 +244,7 @@ static nodeset_t electors(const struct core *c)
 
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		if (nodeset_has(core_participants(c), id) && !v->hello[id].prevent &&
-		    v->hello_cluster[id] == v->hello_cluster[v->winner])
+		    (v->hello[id].promised || !v->hello[v->winner].epoch))
 			set |= NODE_BIT(id);
 	return set;
 }
@@ -398,6 +399,8 @@ static void take_snapshot(struct core *c, const struct msg_snapshot *m)
 		broken_snapshot(c, "its digest is not what it should be");
 		return;
 	}
+	/* Views were active without us: whoever is lost in this state may have been back, and lost again, since we last looked. */
+	memset(c->lost_ms, 0, sizeof(c->lost_ms));
 	c->spare->tag = (struct tag){ m->epoch, m->seq };
 	c->state = c->spare;
 	c->spare = old;
