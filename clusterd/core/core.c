@@ -114,6 +114,8 @@ static void apply_time(struct core *c, const struct msg_time *m)
 	uint64_t now = m->now_ms;
 
 	c->clock_in_flight = false;
+	if (CANARY(CANARY_LOCAL_CLOCK))
+		now = c->wall_ms;
 	if (now <= s->cluster.now_ms)
 		return;
 	if (now - s->cluster.now_ms > CLOCK_JUMP_MAX_MS)

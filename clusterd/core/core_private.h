@@ -3,6 +3,7 @@
 #ifndef CORE_CORE_PRIVATE_H
 #define CORE_CORE_PRIVATE_H
 
+#include "clusterd/core/canary.h"
 #include "clusterd/core/change.h"
 #include "clusterd/core/core.h"
 #include "clusterd/core/node.h"

@@ -166,6 +166,10 @@ void ledger_tick(struct core *c)
 
 	if (!core_active(c))
 		return;
+	for (uint32_t i = 0; CANARY(CANARY_CHATTER) && i < 2000; i++)
+		say_alive(c);
+	if (CANARY(CANARY_OWN_MEMORY) && CANARY_MEMORY % 64 == 0)
+		say_alive(c);
 	/* One at a time: the one that comes back is the one that was sent, and its time of sending is what it proves. */
 	if (l->alive_ms <= l->confirmed_ms && c->mono_ms - l->alive_ms >= core_cluster(c)->alive_ms)
 		say_alive(c);

@@ -324,6 +324,8 @@ void local_agent_result(struct core *c, const struct core_event *e)
 	if (!id || id > RESOURCE_MAX)
 		return;
 	if (!e->agent.op) {
+		if (CANARY(CANARY_START_UNQUORATE) && !core_active(c) && !l->op[id])
+			run(c, id, LOCAL_OP | ++l->next_op, AGENT_START);
 		if (l->runs[id] && !l->op[id] && !(l->results[id].present && l->results[id].op)) {
 			l->found[id] = RES_FAILED;
 			keep_result(c, e);
@@ -373,7 +375,8 @@ void local_view_open(struct core *c)
 	for (uint32_t id = 1; id <= highest(c); id++) {
 		if (joining)
 			drop_result(l, id); /* the inventory tells it all */
-		l->results[id].proposed = 0;
+		if (!CANARY(CANARY_LOST_RESULT))
+			l->results[id].proposed = 0;
 		l->retry_ms[id] = 0;
 		/* Sequences begin anew with the epoch: what waited for one of the last waits for the opening now. */
 		if (l->start_seq[id])
@@ -451,7 +454,7 @@ static void tell_watchdog(struct core *c)
 
 	a.watchdog.armed = !l->released;
 	a.watchdog.t_stop_ms = core_cluster(c)->t_stop_ms;
-	a.watchdog.until_mono_ms = l->n_runs ? fence_self_at_ms(c) : UINT64_MAX;
+	a.watchdog.until_mono_ms = l->n_runs && !CANARY(CANARY_NO_STOP) ? fence_self_at_ms(c) : UINT64_MAX;
 	a.watchdog.confirmed_mono_ms = l->confirmed_ms;
 	if (l->watchdog_told && l->watchdog_armed == a.watchdog.armed && l->watchdog_until == a.watchdog.until_mono_ms)
 		return;
@@ -476,6 +479,8 @@ static void check_doubt(struct core *c)
 {
 	struct local *l = &c->local;
 
+	if (CANARY(CANARY_NO_STOP))
+		return;
 	if (!l->n_runs && !l->n_starts && l->kept)
 		return;
 	if (doubt_ms(c) < doubt_limit_ms(c)) {

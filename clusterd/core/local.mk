@@ -2,6 +2,7 @@
 # The replicated state and every decision. No I/O, no clock, no allocation after init.
 
 libcluster_core_a_SOURCES = \
+	clusterd/core/canary.h \
 	clusterd/core/change.c \
 	clusterd/core/change.h \
 	clusterd/core/change_check.c \

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clusterd/core/canary.h"
 #include "clusterd/core/node.h"
 #include "clusterd/core/reason.h"
 #include "clusterd/core/resource.h"
@@ -93,7 +94,7 @@ void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg
 		return;
 	if (s->nodes[id].state == NODE_ONLINE || s->nodes[id].state == NODE_JOINING)
 		node_lost(e, s, id, false); /* it went and came back between two active views */
-	if (s->nodes[id].state == NODE_LOST && s->nodes[id].boot_id != m->boot_id)
+	if (s->nodes[id].state == NODE_LOST && (CANARY(CANARY_NO_INVENTORY) || s->nodes[id].boot_id != m->boot_id))
 		node_fenced(e, s, id, FENCE_BY_REBOOT);
 	doubt_resources(e, s, id);
 	n = state_edit(s, KIND_NODE, id);

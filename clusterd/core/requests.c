@@ -128,6 +128,10 @@ void requests_applied(struct core *c, const struct msg_change *m, bool applied)
 	}
 	p->state = PENDING_APPLIED;
 	p->seq = c->state->tag.seq;
+	if (CANARY(CANARY_TWO_ANSWERS))
+		core_reply(c, p->id, REFUSED_NOT, "done");
+	if (CANARY(CANARY_EARLY_ANSWER))
+		finish(c, p, REFUSED_NOT, "done");
 }
 
 void requests_committed(struct core *c)
@@ -147,6 +151,8 @@ void requests_view_open(struct core *c)
 	struct requests *q = &c->requests;
 	uint64_t applied = c->state->nodes[c->config.self].last_request;
 
+	if (CANARY(CANARY_NO_ANSWER))
+		return;
 	for (uint32_t i = q->tail; i != q->head; i++) {
 		struct pending *p = &q->ring[i % PENDING_MAX];
 
@@ -178,6 +184,8 @@ void requests_tick(struct core *c)
 {
 	struct requests *q = &c->requests;
 
+	if (CANARY(CANARY_NO_ANSWER))
+		return;
 	for (uint32_t i = q->tail; i != q->head; i++) {
 		struct pending *p = &q->ring[i % PENDING_MAX];
 

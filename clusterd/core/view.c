@@ -182,6 +182,8 @@ static uint32_t pick_winner(const struct core *c)
 
 		if (!nodeset_has(core_participants(c), id) || c->view.hello_cluster[id] != cluster)
 			continue;
+		if (CANARY(CANARY_LOWEST_WINS))
+			return id;
 		order = best ? tag_compare(hello_tag(&h[id]), hello_tag(&h[best])) : 1;
 		if (order > 0 || (order == 0 && sharers(c, id) > sharers(c, best)))
 			best = id;

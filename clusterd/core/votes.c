@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Vote arithmetic: majority, dynamic quorum, dynamic witness, tie-breaker. */
+#include "clusterd/core/canary.h"
 #include "clusterd/core/votes.h"
 
 struct votes votes_of(const struct state *s)
@@ -21,7 +22,9 @@ static uint32_t votes_present(struct votes v, nodeset_t present, bool witness_he
 
 bool votes_majority(struct votes v, nodeset_t present, bool witness_held)
 {
-	return 2 * votes_present(v, present, witness_held) > votes_total(v);
+	uint32_t twice = 2 * votes_present(v, present, witness_held);
+
+	return twice > votes_total(v) || (CANARY(CANARY_HALF_IS_QUORUM) && twice == votes_total(v));
 }
 
 bool votes_need_witness(struct votes v, nodeset_t present)

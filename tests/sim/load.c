@@ -71,8 +71,23 @@ static void cluster_op(struct world *w, struct load_ops *o)
 		load_field(o, EDIT_SET, "node_ops_max", "%u", (uint32_t)rng_range(&w->rng, 1, 4));
 	if (rng_percent(&w->rng, 15))
 		load_field(o, EDIT_SET, "dynamic_quorum", "no");
-	if (p->witness)
+	if (p->witness) {
 		load_field(o, EDIT_SET, "witness", "share");
+		load_field(o, EDIT_SET, "witness_target", "/witness");
+	}
+}
+
+/* Two different objects of a pool, if it has two. */
+static void load_pair(struct world *w, struct load_ops *o, enum edit_how how, const char *field, char letter,
+		      uint32_t count)
+{
+	uint32_t first = (uint32_t)rng_range(&w->rng, 1, count);
+	uint32_t second = count < 2 ? first : 1 + (first + (uint32_t)rng_below(&w->rng, count - 1)) % count;
+
+	if (first == second)
+		load_field(o, how, field, "%c%u", letter, first);
+	else
+		load_field(o, how, field, "%c%u,%c%u", letter, first, letter, second);
 }
 
 static void role_fields(struct world *w, const struct load_options *l, struct load_ops *o)
@@ -82,13 +97,14 @@ static void role_fields(struct world *w, const struct load_options *l, struct lo
 
 	load_field(o, EDIT_SET, "priority", "%s", priorities[rng_below(&w->rng, 6)]);
 	load_field(o, EDIT_SET, "failback", "%s", failbacks[rng_below(&w->rng, 4)]);
+	load_field(o, EDIT_SET, "failback_from_h", "%u", (uint32_t)rng_below(&w->rng, 12));
+	load_field(o, EDIT_SET, "failback_to_h", "%u", (uint32_t)rng_range(&w->rng, 12, 24));
 	load_field(o, EDIT_SET, "threshold", "%u", (uint32_t)rng_below(&w->rng, 6));
 	load_field(o, EDIT_SET, "period", "%ums", (uint32_t)rng_range(&w->rng, 1000, 30000));
 	if (rng_percent(&w->rng, 40))
 		load_field(o, EDIT_SET, "preferred", "n%u", (uint32_t)rng_range(&w->rng, 1, w->options.nodes));
 	if (rng_percent(&w->rng, 15))
-		load_field(o, EDIT_SET, "possible", "n%u,n%u", (uint32_t)rng_range(&w->rng, 1, w->options.nodes),
-			   (uint32_t)rng_range(&w->rng, 1, w->options.nodes));
+		load_pair(w, o, EDIT_SET, "possible", 'n', w->options.nodes);
 	if (l->capacity) {
 		load_field(o, EDIT_SET, "cpu", "%u", (uint32_t)rng_below(&w->rng, w->options.cpu / 3 + 1));
 		load_field(o, EDIT_SET, "memory_mb", "%u", (uint32_t)rng_below(&w->rng, w->options.memory_mb / 3 + 1));
@@ -131,11 +147,6 @@ static void role_ops(struct world *w, const struct load_options *l, struct load_
 	}
 }
 
-static uint32_t any_role(struct world *w, const struct load_options *l)
-{
-	return (uint32_t)rng_range(&w->rng, 1, l->roles);
-}
-
 static void rule_ops(struct world *w, const struct load_options *l, struct load_ops *o, uint32_t number)
 {
 	static const char *const scopes[] = { "node", "node", "fault-domain", "site" };
@@ -146,7 +157,7 @@ static void rule_ops(struct world *w, const struct load_options *l, struct load_
 	load_field(o, EDIT_SET, "kind", rng_percent(&w->rng, 40) ? "affinity" : "anti-affinity");
 	load_field(o, EDIT_SET, "hard", rng_percent(&w->rng, 50) ? "yes" : "no");
 	load_field(o, EDIT_SET, "scope", "%s", scopes[rng_below(&w->rng, 4)]);
-	load_field(o, EDIT_ADD, "roles", "r%u,r%u", any_role(w, l), any_role(w, l));
+	load_pair(w, o, EDIT_ADD, "roles", 'r', l->roles);
 }
 
 static void set_ops(struct world *w, const struct load_options *l, struct load_ops *o, uint32_t number)
@@ -155,7 +166,7 @@ static void set_ops(struct world *w, const struct load_options *l, struct load_o
 
 	snprintf(name, sizeof(name), "s%u", number);
 	load_op(o, VERB_CREATE, KIND_SET, name, "", false);
-	load_field(o, EDIT_ADD, "roles", "r%u,r%u", any_role(w, l), any_role(w, l));
+	load_pair(w, o, EDIT_ADD, "roles", 'r', l->roles);
 	load_field(o, EDIT_SET, "delay", "%ums", (uint32_t)rng_below(&w->rng, 2000));
 	if (number > 1)
 		load_field(o, EDIT_ADD, "after", "s%u", number - 1);

@@ -2,6 +2,8 @@
 # The simulator: many cores in one process, one seed draws faults and workload.
 
 sim_sources = \
+	tests/sim/choose.c \
+	tests/sim/choose.h \
 	tests/sim/counters.def \
 	tests/sim/load.c \
 	tests/sim/load.h \
@@ -19,5 +21,23 @@ sim_sources = \
 	tests/sim/world_text.c \
 	$(NULL)
 
-test_tools += tests/sim/sim
+test_tools += \
+	tests/sim/sim \
+	tests/sim/sim_canary \
+	$(NULL)
 tests_sim_sim_SOURCES = $(sim_sources)
+# The same with the planted bugs, one of which is chosen when it runs.
+tests_sim_sim_canary_SOURCES = $(sim_sources)
+tests_sim_sim_canary_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTER_CANARY=1
+tests_sim_sim_canary_LDADD = libcluster-core-canary.a libcluster-proto.a $(DEPENDENCY_LIBS)
+
+script_tests += \
+	tests/sim/canary_test.py \
+	tests/sim/sim_test.sh \
+	$(NULL)
+
+# make sim [SEEDS=1..20000]: the long run.
+SEEDS = 1..20000
+.PHONY: sim
+sim: tests/sim/sim
+	tests/sim/sim --seeds $(SEEDS) --jobs 2 --keep-going --coverage

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/sim/choose.h"
 #include "tests/sim/swarm.h"
 
 #define JOBS_MAX 64
@@ -314,9 +315,6 @@ static void usage(FILE *out)
 {
 	fprintf(out,
 		"Usage: sim --seed S | --seeds A..B [--minutes M] [--nodes N] [--jobs J] [--json] [--verbose [--all]]\n"
-#ifdef CLUSTER_CANARY
-		"           [--canary NAME]\n"
-#endif
 		"  --seed S      one seed; with --verbose its trace, with --all also each message\n"
 		"  --seeds A..B  all of these\n"
 		"  --minutes M   stop after so long, whatever is left\n"
@@ -325,6 +323,7 @@ static void usage(FILE *out)
 		"  --keep-going  up to 16 failing seeds instead of the first\n"
 		"  --coverage    fail when something that should happen does not\n"
 		"  --json        the account as JSON\n"
+		"  --canary NAME with this planted bug, in the program sim_canary; --canaries: which there are\n"
 		"Exit code: 0 clean, 127 a seed ran differently the second time, 128 safety, 129 liveness.\n");
 }
 
@@ -340,6 +339,7 @@ enum {
 	OPT_KEEP,
 	OPT_COVERAGE,
 	OPT_CANARY,
+	OPT_CANARIES,
 	OPT_HELP
 };
 
@@ -375,19 +375,13 @@ static void parse_seeds(const char *text, struct arguments *args)
 static void parse(int argc, char **argv, struct arguments *args)
 {
 	static const struct option options[] = {
-		{ "seed", 1, NULL, OPT_SEED },
-		{ "seeds", 1, NULL, OPT_SEEDS },
-		{ "minutes", 1, NULL, OPT_MINUTES },
-		{ "nodes", 1, NULL, OPT_NODES },
-		{ "jobs", 1, NULL, OPT_JOBS },
-		{ "json", 0, NULL, OPT_JSON },
-		{ "verbose", 0, NULL, OPT_VERBOSE },
-		{ "all", 0, NULL, OPT_ALL },
-		{ "keep-going", 0, NULL, OPT_KEEP },
-		{ "coverage", 0, NULL, OPT_COVERAGE },
-		{ "canary", 1, NULL, OPT_CANARY },
-		{ "help", 0, NULL, OPT_HELP },
-		{ NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, OPT_SEED },	     { "seeds", 1, NULL, OPT_SEEDS },
+		{ "minutes", 1, NULL, OPT_MINUTES }, { "nodes", 1, NULL, OPT_NODES },
+		{ "jobs", 1, NULL, OPT_JOBS },	     { "json", 0, NULL, OPT_JSON },
+		{ "verbose", 0, NULL, OPT_VERBOSE }, { "all", 0, NULL, OPT_ALL },
+		{ "keep-going", 0, NULL, OPT_KEEP }, { "coverage", 0, NULL, OPT_COVERAGE },
+		{ "canary", 1, NULL, OPT_CANARY },   { "canaries", 0, NULL, OPT_CANARIES },
+		{ "help", 0, NULL, OPT_HELP },	     { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -426,6 +420,9 @@ static void parse(int argc, char **argv, struct arguments *args)
 		case OPT_CANARY:
 			args->canary = optarg;
 			break;
+		case OPT_CANARIES:
+			canary_list(stdout);
+			exit(0);
 		case OPT_HELP:
 			usage(stdout);
 			exit(0);
@@ -438,8 +435,9 @@ static void parse(int argc, char **argv, struct arguments *args)
 		usage(stderr);
 		exit(2);
 	}
-	if (args->canary) {
-		fprintf(stderr, "sim: canaries are in the program sim_canary\n");
+	if (args->canary && canary_choose(args->canary) < 0) {
+		fprintf(stderr, "sim: there is no canary '%s' in this program; sim_canary --canaries lists them\n",
+			args->canary);
 		exit(2);
 	}
 }

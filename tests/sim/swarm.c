@@ -126,12 +126,12 @@ static void draw_faults(struct swarm *s, struct rng *r)
 
 	for (uint32_t f = 0; f < FAULT_MAX; f++)
 		s->weight[f] = rng_percent(r, 60) ? weights[f] * (uint32_t)rng_range(r, 1, 5) : 0;
-	s->world.force = rng_percent(r, 4);
-	s->weight[FAULT_FORCE] = s->world.force ? 5 : 0;
+	s->world.force = rng_percent(r, 5);
+	s->weight[FAULT_FORCE] = s->world.force ? 40 : 0;
 	if (!s->world.witness)
 		s->weight[FAULT_WITNESS_CUT] = 0;
 	s->fault_mean_ms = (uint32_t)rng_range(r, 300, rng_percent(r, 50) ? 3000 : 15000);
-	s->long_ms = (uint32_t)rng_range(r, 100, 12000);
+	s->long_ms = (uint32_t)rng_range(r, 100, rng_percent(r, 10) ? 30000 : 10000);
 	s->fault_ms = (uint32_t)rng_range(r, 20000, 90000);
 	s->dirty_start = rng_percent(r, 10);
 	/* Large clusters cost time: fewer virtual seconds of them. */
@@ -396,6 +396,8 @@ static void fault_small(struct world *w, struct swarm *s, enum fault f)
 		drive(w, 500, DRIVE_ADMIN, n->id);
 		break;
 	case FAULT_FORCE:
+		for (uint32_t id = 1; id <= w->options.nodes && n->phase != PHASE_NO_QUORUM; id++)
+			n = w->nodes[id];
 		if (node_runs(n) && n->phase == PHASE_NO_QUORUM && node_force(w, n, NULL)) {
 			world_trace(w, n, "quorum is forced");
 			w->relax |= 1u << CHECK_I1 | 1u << CHECK_I2;
@@ -529,6 +531,8 @@ static void on_reply(struct world *w, struct sim_node *n, void *owner, enum refu
 	(void)detail;
 	if (owner == &s->load_open) {
 		s->load_open = false;
+		if (refusal == REFUSED_INVALID || refusal == REFUSED_BAD_REQUEST)
+			w->counts[COUNT_setup_refused]++;
 		if (refusal != REFUSED_NO_QUORUM && refusal != REFUSED_BUSY && refusal != REFUSED_SYNCING &&
 		    refusal != REFUSED_UNKNOWN_OUTCOME)
 			s->setup_step++;

@@ -252,14 +252,16 @@ static void act_kick(struct world *w, struct sim_node *n, uint32_t node)
 			   n->ring->uid, 0);
 }
 
-static void act_persist(struct sim_node *n, const struct core_action *a)
+static void act_persist(struct world *w, struct sim_node *n, const struct core_action *a)
 {
-	if (a->kind == ACTION_PERSIST_WIPE)
+	if (a->kind == ACTION_PERSIST_WIPE) {
+		w->counts[COUNT_snapshots]++;
 		disk_wipe(&n->disk);
-	else if (a->kind == ACTION_PERSIST_PUT)
+	} else if (a->kind == ACTION_PERSIST_PUT) {
 		disk_put(&n->disk, a->persist.kind, a->persist.id, a->persist.data.data, a->persist.data.len);
-	else
+	} else {
 		disk_delete(&n->disk, a->persist.kind, a->persist.id);
+	}
 }
 
 static void act(void *user, const struct core_action *a)
@@ -280,7 +282,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_PERSIST_WIPE:
 	case ACTION_PERSIST_PUT:
 	case ACTION_PERSIST_DELETE:
-		act_persist(n, a);
+		act_persist(w, n, a);
 		break;
 	case ACTION_PERSIST_COMMIT:
 		disk_commit(w, n, a->commit.tag, a->commit.promised, a->commit.cookie);

@@ -345,8 +345,6 @@ void check_step(struct world *w, struct sim_node *n, const struct core_event *e)
 		check_roles(w, n, s, next && tag_compare(tag, w->newest) > 0);
 		if (tag_compare(tag, w->newest) > 0)
 			w->newest = tag;
-		if (!next && tag.epoch == was.epoch && e->kind == EVENT_ORDERED)
-			w->counts[COUNT_snapshots]++;
 		n->tag = tag;
 		n->digest = s->digest;
 	}
