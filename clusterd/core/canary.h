@@ -10,7 +10,7 @@
 #define CANARY_ROWS \
 	CANARY_ROW(CANARY_NO_FENCE, "no-fence", "I2 I1", "roles of a lost node start elsewhere at once") \
 	CANARY_ROW(CANARY_NO_INVENTORY, "no-inventory", "I1", "a node that rejoins is taken to run nothing") \
-	CANARY_ROW(CANARY_NO_STOP, "no-stop", "I3 I2", "an isolated node neither stops its roles nor lets its watchdog fire") \
+	CANARY_ROW(CANARY_NO_STOP, "no-stop", "I3 I2", "an isolated node goes on, and so does its watchdog") \
 	CANARY_ROW(CANARY_LOCAL_CLOCK, "local-clock", "I10", "a node's own clock gets into the replicated state") \
 	CANARY_ROW(CANARY_START_UNQUORATE, "start-unquorate", "I11 I1 I2", "a node without quorum restarts what failed") \
 	CANARY_ROW(CANARY_TWO_ANSWERS, "two-answers", "I12", "a change is answered when applied and again when durable") \
@@ -18,7 +18,7 @@
 	CANARY_ROW(CANARY_NO_CAPACITY, "no-capacity", "I13", "placement does not look at memory") \
 	CANARY_ROW(CANARY_LOST_RESULT, "lost-result", "I14", "an agent's result on its way at a view change is forgotten") \
 	CANARY_ROW(CANARY_EARLY_ANSWER, "early-answer", "I15", "a change is answered before a majority has it on disk") \
-	CANARY_ROW(CANARY_LOWEST_WINS, "lowest-wins", "I15 quorum I10", "the view takes the state of its lowest node, not the newest") \
+	CANARY_ROW(CANARY_LOWEST_WINS, "lowest-wins", "I15 quorum I10", "the state of the lowest node wins, not the newest") \
 	CANARY_ROW(CANARY_HALF_IS_QUORUM, "half-is-quorum", "quorum I10 I15 I2 I1", "half of the votes make a quorum") \
 	CANARY_ROW(CANARY_LEAVE_RUNNING, "leave-running", "leave", "a node leaves while resources run on it") \
 	CANARY_ROW(CANARY_OWN_MEMORY, "own-memory", "determinism", "what a core does depends on what was before it") \

@@ -318,7 +318,10 @@ struct core *core_init(void *memory, const struct core_config *config)
 	c->spare = (struct state *)((char *)memory + core_part() + state_part());
 	c->prevent = config->prevent_quorum;
 	object_init(object_type(KIND_CLUSTER), &c->defaults, 1);
-	c->defaults.t_stop_ms = config->t_stop_ms ? config->t_stop_ms : (uint32_t)object_field(object_type(KIND_CLUSTER), "t_stop")->min;
+	if (config->t_stop_ms)
+		c->defaults.t_stop_ms = config->t_stop_ms;
+	else
+		c->defaults.t_stop_ms = (uint32_t)object_field(object_type(KIND_CLUSTER), "t_stop")->min;
 	engine_init(&c->engine);
 	local_init(c);
 	return c;
