@@ -119,13 +119,20 @@ static bool fatal_here(const struct msg_result *m)
 	       (m->status == AGENT_DONE && (m->rc == OCF_ERR_INSTALLED || m->rc == OCF_ERR_PERM));
 }
 
+void resource_note_error(struct state *s, uint32_t id, const struct msg_result *m)
+{
+	struct resource *r = state_edit(s, KIND_RESOURCE, id);
+
+	r->last_rc = m->rc;
+	memcpy(r->last_error, m->output, sizeof(r->last_error));
+}
+
 enum failure_verdict resource_failed(struct state *s, uint32_t id, const struct msg_result *m)
 {
 	struct resource *r = state_edit(s, KIND_RESOURCE, id);
 	uint64_t now = s->cluster.now_ms;
 
-	r->last_rc = m->rc;
-	memcpy(r->last_error, m->output, sizeof(r->last_error));
+	resource_note_error(s, id, m);
 	if (r->on_fail == ON_FAIL_IGNORE && m->action == AGENT_MONITOR)
 		return FAILURE_NOTHING;
 	if (fatal_anywhere(m))

@@ -397,10 +397,15 @@ static void role_failed_for_good(struct state *s, uint32_t id, enum reason reaso
 static void failure(struct engine *e, struct state *s, uint32_t id, const struct msg_result *m)
 {
 	uint32_t role = s->resources[id].role, node = s->roles[role].owner;
-	enum failure_verdict v = resource_failed(s, id, m);
+	enum failure_verdict v;
 
-	if (frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR)
-		v = FAILURE_NOTHING;
+	if (frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR) {
+		/* Not counted either: if it still fails when this is over, the next monitor says so. */
+		resource_note_error(s, id, m);
+		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, m->output });
+		return;
+	}
+	v = resource_failed(s, id, m);
 	if (v != FAILURE_NOTHING)
 		resource_set_state(s, id, RES_FAILED);
 	switch (v) {
@@ -427,10 +432,8 @@ static void failure(struct engine *e, struct state *s, uint32_t id, const struct
 static void stop_failed(struct state *s, uint32_t id, const struct msg_result *m)
 {
 	uint32_t node = s->roles[s->resources[id].role].owner;
-	struct resource *r = state_edit(s, KIND_RESOURCE, id);
 
-	r->last_rc = m->rc;
-	memcpy(r->last_error, m->output, sizeof(r->last_error));
+	resource_note_error(s, id, m);
 	resource_set_state(s, id, RES_BLOCKED);
 	if (!s->nodes[node].fence_asked)
 		((struct node *)state_edit(s, KIND_NODE, node))->fence_asked = 1;
