@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "clusterd/core/core_private.h"
+#include "clusterd/core/timetable.h"
 
 /* --- tools of all files --- */
 
@@ -93,6 +94,7 @@ void core_settle(struct core *c)
 static void apply_change(struct core *c, uint32_t sender, const struct msg_change *m)
 {
 	struct node *n = &c->state->nodes[sender];
+	struct timetable_basis before = timetable_basis(&c->state->cluster);
 	bool applied, disarmed = c->state->cluster.disarmed;
 
 	if (!state_node(c->state, sender) || n->incarnation != m->incarnation || m->request <= n->last_request)
@@ -100,7 +102,8 @@ static void apply_change(struct core *c, uint32_t sender, const struct msg_chang
 	applied = change_apply(c->state, core_participants(c), m->ops.data, m->ops.len, &c->op_scratch, &c->outcome);
 	if (applied) {
 		((struct node *)state_edit(c->state, KIND_NODE, sender))->last_request = m->request;
-		if (c->state->cluster.disarmed && !disarmed)
+		/* Who has not heard of a shorter time keeps to the longer one: a watchdog counts again when its node says so. */
+		if ((c->state->cluster.disarmed && !disarmed) || timetable_shortened(before, &c->state->cluster))
 			node_disarm(c->state);
 		engine_touch_all(&c->engine, c->state);
 	}
@@ -142,9 +145,12 @@ static void apply_votes(struct core *c, const struct msg_votes *m)
 	event_add(c->state, &(struct event_about){ REASON_VOTES, KIND_CLUSTER, 1, 0, 0, text });
 }
 
+/* Void when the node was resumed meanwhile: it may have been given roles, and started them. */
 static void apply_leave(struct core *c, uint32_t sender, const struct msg_leave *m)
 {
-	if (state_node(c->state, sender) && c->state->nodes[sender].incarnation == m->incarnation)
+	const struct node *n = state_node(c->state, sender);
+
+	if (n && n->incarnation == m->incarnation && n->admin == ADMIN_STOPPING && !c->state->load[sender].roles)
 		node_left(&c->engine, c->state, sender);
 }
 
@@ -167,6 +173,14 @@ static void apply_result(struct core *c, uint32_t sender, const struct msg_resul
 	role_result(&c->engine, c->state, sender, m);
 	if (sender == c->config.self)
 		local_result_applied(c, m->resource, m->op);
+}
+
+static void farewell_read(struct core *c)
+{
+	if (c->state->nodes[c->config.self].state == NODE_DOWN)
+		core_act(c, &(struct core_action){ .kind = ACTION_LEFT });
+	else
+		c->leave_sent = false;
 }
 
 /* A message that advances the position; the same is done with it on every participant. */
@@ -192,7 +206,7 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 	if (m->type == MSG_INVENTORY)
 		local_reconcile_all(c);
 	else if (m->type == MSG_LEAVE)
-		core_act(c, &(struct core_action){ .kind = ACTION_LEFT });
+		farewell_read(c);
 }
 
 static void dispatch(struct core *c, uint32_t sender, const struct message *m)

@@ -28,3 +28,13 @@ bool timetable_holds(const struct cluster *c, uint32_t watchdog_ms)
 {
 	return watchdog_ms && c->t_stop_ms >= timetable_least_t_stop_ms(c, watchdog_ms);
 }
+
+struct timetable_basis timetable_basis(const struct cluster *c)
+{
+	return (struct timetable_basis){ c->t_stop_ms, c->quorum_grace_ms, c->alive_ms };
+}
+
+bool timetable_shortened(struct timetable_basis before, const struct cluster *c)
+{
+	return c->t_stop_ms < before.t_stop_ms || c->quorum_grace_ms < before.quorum_grace_ms || c->alive_ms < before.alive_ms;
+}

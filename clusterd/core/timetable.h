@@ -29,6 +29,13 @@ uint32_t timetable_reset_ms(const struct cluster *c, uint32_t watchdog_ms);
 uint32_t timetable_proven_ms(const struct cluster *c);
 /* A node with this watchdog (0: none) surely ends by t_stop, and has room to stop its resources first. */
 bool timetable_holds(const struct cluster *c, uint32_t watchdog_ms);
+/* What the times of a lost node depend on. */
+struct timetable_basis {
+	uint32_t t_stop_ms, quorum_grace_ms, alive_ms;
+};
+struct timetable_basis timetable_basis(const struct cluster *c);
+/* A node that still goes by `before` may end later than the others now think. */
+bool timetable_shortened(struct timetable_basis before, const struct cluster *c);
 /* The shortest t_stop that holds with this watchdog. */
 uint32_t timetable_least_t_stop_ms(const struct cluster *c, uint32_t watchdog_ms);
 
