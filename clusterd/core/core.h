@@ -195,7 +195,8 @@ struct core_action {
 		/*
 		 * The witness remembers the highest epoch it was claimed for. A claim fails while another holds it, and when
 		 * what it remembers is above `have_epoch`: this node's state would be older than what the witness helped
-		 * to decide. A claim that succeeds leaves `take_epoch` there.
+		 * to decide. A claim that succeeds leaves `take_epoch` there. A newer claim takes the place of one that has not been
+		 * answered: one answer for both.
 		 */
 		struct {
 			uint64_t have_epoch, take_epoch;

@@ -44,7 +44,8 @@ struct view {
 	uint64_t promise_cookie;
 	bool synced_sent, forced;
 	uint64_t force_request; /* ours to answer */
-	bool witness_claimed, witness_held;
+	bool witness_claimed, witness_held; /* held: by one of the participants, for all */
+	bool witness_ours; /* this node has claimed it and not let go */
 	uint64_t witness_next_ms;
 	/* snapshot: the sender's cursor, the receiver's next part */
 	uint64_t cursor;
@@ -131,6 +132,7 @@ struct core {
 	struct local local;
 	uint64_t heard_ms[NODE_MAX + 1];
 	uint64_t lost_ms[NODE_MAX + 1];       /* monotonic: since when we wait for its end */
+	uint64_t opened_epoch;                /* the newest this node took part in */
 	uint64_t fence_next_ms[NODE_MAX + 1];
 	uint64_t proof_next_ms[NODE_MAX + 1], kick_ms[NODE_MAX + 1];
 	bool clock_in_flight, votes_in_flight, leave_sent, changed_since_clock;
@@ -171,6 +173,8 @@ void view_exclude(struct core *c, const struct msg_exclude *m);
 void view_force(struct core *c, uint32_t sender, const struct msg_force *m);
 void view_force_request(struct core *c, uint64_t id);
 void view_witness(struct core *c, const struct msg_witness *m);
+/* Lets go of the witness if this node has it. */
+void view_witness_release(struct core *c);
 void view_witness_event(struct core *c, bool held);
 void view_persisted(struct core *c);
 void view_tick(struct core *c);

@@ -59,6 +59,24 @@ static void force_void(struct core *c)
 	c->view.force_request = 0;
 }
 
+void view_witness_release(struct core *c)
+{
+	if (!c->view.witness_ours)
+		return;
+	c->view.witness_ours = false;
+	core_act(c, &(struct core_action){ .kind = ACTION_WITNESS_RELEASE });
+}
+
+/*
+ * The members are others: the holder may have gone, and the witness was told of an epoch that is past. Whoever needs it
+ * now claims it for the next one.
+ */
+static void witness_void(struct core *c)
+{
+	c->view.witness_held = c->view.witness_claimed = false;
+	view_witness_release(c);
+}
+
 /* A new round of HELLOs among the members that are left. */
 static void start_round(struct core *c)
 {
@@ -102,7 +120,7 @@ void view_confchg(struct core *c, uint64_t number, nodeset_t members, nodeset_t 
 	v->members = members;
 	v->excluded = 0;
 	v->forced = false;
-	v->witness_claimed = v->witness_held = false;
+	witness_void(c);
 	v->witness_next_ms = 0;
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		c->heard_ms[id] = nodeset_has(members, id) ? c->mono_ms : 0;
@@ -113,6 +131,7 @@ void view_confchg(struct core *c, uint64_t number, nodeset_t members, nodeset_t 
 void view_lost(struct core *c)
 {
 	force_void(c);
+	witness_void(c);
 	c->phase = PHASE_ALONE;
 	c->view.members = 0;
 	c->view.number = 0;
@@ -331,6 +350,10 @@ static void check_hellos(struct core *c)
 
 	if ((c->phase != PHASE_SYNC && c->phase != PHASE_NO_QUORUM) || (core_participants(c) & ~v->hello_in))
 		return;
+	if (nodeset_has(v->excluded, c->config.self)) {
+		c->phase = PHASE_NO_QUORUM; /* the others agree without this node; it has no part in that */
+		return;
+	}
 	v->winner = pick_winner(c);
 	odd = strangers(c, v->winner);
 	if (odd) {
@@ -487,6 +510,7 @@ void view_exclude(struct core *c, const struct msg_exclude *m)
 	if (m->view != v->number || !nodes)
 		return;
 	v->excluded |= nodes;
+	witness_void(c);
 	for (nodeset_t left = nodes; left; left &= left - 1)
 		core_trace(c, LOG_WARNING, "node %s does not answer: the view goes on without it",
 			   core_node_name(c, nodeset_first(left)));
@@ -554,6 +578,10 @@ void view_witness_event(struct core *c, bool held)
 {
 	struct message m = { .type = MSG_WITNESS };
 
+	c->view.witness_ours = held;
+	if (held && !c->view.witness_claimed)
+		view_witness_release(c); /* claimed for an epoch that will not be */
+	held = c->view.witness_ours;
 	c->view.witness_claimed = false;
 	if (c->phase == PHASE_ALONE || held == c->view.witness_held)
 		return;
@@ -564,12 +592,16 @@ void view_witness_event(struct core *c, bool held)
 
 void view_witness(struct core *c, const struct msg_witness *m)
 {
-	if (m->view != c->view.round_id)
+	struct view *v = &c->view;
+
+	if (m->view != v->round_id)
 		return;
-	c->view.witness_held = m->held;
+	v->witness_held = m->held;
 	if (m->held && c->phase == PHASE_NO_QUORUM)
 		next_round(c);
-	else if (c->phase == PHASE_ACTIVE && !votes_majority(votes_of(c->state), core_participants(c), false))
+	else if (c->phase == PHASE_ACTIVE && !votes_majority(votes_of(c->state), core_participants(c), m->held))
+		no_quorum(c);
+	else if (c->phase == PHASE_LOADING && !v->forced && !votes_majority(table(c), electors(c), m->held))
 		no_quorum(c);
 }
 

@@ -102,9 +102,15 @@ static void open_state(struct core *c)
 	engine_touch_all(&c->engine, s);
 }
 
-/* From when we count the wait for the end of a lost node: the first active view without it. */
+/*
+ * From when we count the wait for the end of a lost node: the first active view without it. Only while each epoch follows
+ * the one before: what was promised in between may have been a view that had the lost node in it, and not us.
+ */
 static void note_lost(struct core *c)
 {
+	if (c->view.target != c->opened_epoch + 1)
+		memset(c->lost_ms, 0, sizeof(c->lost_ms));
+	c->opened_epoch = c->view.target;
 	for (uint32_t id = 1; id <= NODE_MAX; id++) {
 		bool lost = state_node(c->state, id) && c->state->nodes[id].state == NODE_LOST;
 
@@ -129,15 +135,15 @@ void view_open(struct core *c)
 	open_state(c);
 	note_lost(c);
 	c->view.died = 0;
+	c->view.forced = false; /* done; what happens to this view later is for the votes to decide */
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		c->heard_ms[id] = nodeset_has(core_participants(c), id) ? c->mono_ms : 0;
 	/* All participants answered our HELLO after it left: then, at least, we were with a majority. */
 	c->local.confirmed_ms = c->local.alive_ms = c->view.hello_ms;
 	core_settle(c);
-	if (c->view.witness_held && votes_majority(votes_of(c->state), core_participants(c), false)) {
+	if (votes_majority(votes_of(c->state), core_participants(c), false)) {
 		c->view.witness_held = false;
-		if (c->view.winner == c->config.self)
-			core_act(c, &(struct core_action){ .kind = ACTION_WITNESS_RELEASE });
+		view_witness_release(c);
 	}
 	local_view_open(c);
 	requests_view_open(c);

@@ -10,6 +10,7 @@ unit_tests += \
 	tests/unit/test_agents_record \
 	tests/unit/test_bytes \
 	tests/unit/test_change \
+	tests/unit/test_core \
 	tests/unit/test_ctl \
 	tests/unit/test_message \
 	tests/unit/test_object_text \
@@ -38,4 +39,5 @@ script_tests += \
 	$(NULL)
 noinst_HEADERS += \
 	tests/unit/agents_rig.h \
+	tests/unit/core_rig.h \
 	$(NULL)

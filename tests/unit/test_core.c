@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Stories of a few cores in which the order of things is told one by one: races that chance seldom finds. */
+#include "tests/unit/core_rig.h"
+
+#define NODES2 (NODE_BIT(1) | NODE_BIT(2))
+#define NODES3 (NODES2 | NODE_BIT(3))
+#define NODES4 (NODES3 | NODE_BIT(4))
+#define T_STOP_MS 30000
+#define PROVEN_MS 33000 /* T_stop and the margin, as they are by default */
+
+static void with_role(const char *where)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "create role r possible=%s", where);
+	rig_do(1, text);
+	rig_do(1, "create resource d role=r agent=ocf:pacemaker:Dummy");
+	rig_time(1000);
+}
+
+static void witness_says(uint32_t id, bool held)
+{
+	struct core_event e = { .kind = EVENT_WITNESS, .witness = { held } };
+
+	rig_step(id, &e);
+}
+
+/*
+ * Node 1 sees node 5 lost, is then away itself while 5 is back for a while, and sees it lost again: T_stop of 5 counts from
+ * the second time.
+ */
+static void lost_again_while_away(void)
+{
+	rig_up(5);
+	with_role("n5");
+	rig_view(NODES4);
+	rig_settle();
+	rig_time(5000);
+	rig_view((NODES4 | NODE_BIT(5)) & ~NODE_BIT(1));
+	rig_settle();
+	rig_time(20000);
+	CHECK_EQ(rig_state(2)->nodes[5].state, NODE_ONLINE);
+	rig_view(NODES4);
+	rig_settle();
+	rig_time(PROVEN_MS - 2000);
+	CHECK_EQ(rig_state(1)->nodes[5].state, NODE_LOST);
+	rig_time(5000);
+	CHECK_EQ(rig_state(1)->nodes[5].state, NODE_DOWN);
+	rig_down();
+}
+
+/* The watchdog of a node that was lost before it heard of a shorter T_stop resets it after the longer one. */
+static void t_stop_is_shortened(void)
+{
+	rig_up(3);
+	with_role("n3");
+	rig.reading = NODES2;
+	rig_do(1, "set cluster rig t_stop=20s");
+	rig_view(NODES2);
+	rig_settle();
+	rig_time(PROVEN_MS - 5000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_LOST);
+	CHECK_EQ(rig_state(1)->nodes[2].watchdog_ms, 5000); /* who has heard of it has said so */
+	rig_do(1, "set cluster rig t_stop=40s");
+	rig_time(1000);
+	CHECK_EQ(rig_state(1)->nodes[2].watchdog_ms, 5000);
+	rig_down();
+}
+
+static void excluded_stays_out(void)
+{
+	rig_up(3);
+	rig.reading = NODES2;
+	rig_time(20000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_LOST);
+	rig.reading = NODES3;
+	rig_settle();
+	CHECK_EQ(rig_phase(3), PHASE_NO_QUORUM);
+	CHECK(rig.nodes[3].n_restarts > 0);
+	CHECK(rig_phase(1) == PHASE_ACTIVE && rig_phase(2) == PHASE_ACTIVE);
+	rig_down();
+}
+
+/* Forcing makes one view authoritative; when that view loses a member later, votes count again. */
+static void forced_once(void)
+{
+	struct core_event force = { .kind = EVENT_FORCE, .request = { .id = 60 } };
+
+	rig_up(5);
+	rig_view(NODES2);
+	rig_settle();
+	CHECK_EQ(rig_phase(1), PHASE_NO_QUORUM);
+	rig.nodes[1].answers[60] = -1;
+	rig_step(1, &force);
+	rig_settle();
+	rig_time(3000);
+	CHECK_EQ(rig_phase(2), PHASE_ACTIVE);
+	CHECK_EQ(votes_of(rig_state(2)).nodes, NODE_BIT(1));
+	rig.reading = NODE_BIT(2);
+	rig_time(20000);
+	CHECK_EQ(rig_phase(2), PHASE_NO_QUORUM);
+	rig_down();
+}
+
+static void witness_lost_while_loading(void)
+{
+	rig_up(4);
+	rig_do(1, "set cluster rig witness=share witness_target=x");
+	rig_time(3000);
+	rig_view(NODES2);
+	rig_settle();
+	rig_time(250);
+	CHECK_EQ(rig.nodes[1].n_claims, 1);
+	rig.hold_disks = true;
+	witness_says(1, true);
+	rig_settle();
+	CHECK_EQ(rig_phase(2), PHASE_LOADING);
+	witness_says(1, false);
+	rig_settle();
+	rig.hold_disks = false;
+	rig_settle();
+	CHECK_EQ(rig_phase(1), PHASE_NO_QUORUM);
+	CHECK_EQ(rig_phase(2), PHASE_NO_QUORUM);
+	rig_time(3000);
+	witness_says(1, true);
+	rig_settle();
+	CHECK_EQ(rig_phase(2), PHASE_ACTIVE);
+	rig_down();
+}
+
+/* What the witness remembers is what its holder was told: a new epoch without the holder needs a claim of its own. */
+static void witness_held_by_the_excluded(void)
+{
+	rig_up(4);
+	rig_do(1, "set cluster rig witness=share witness_target=x");
+	rig_time(3000);
+	rig_view(NODES2);
+	rig_settle();
+	rig_time(250);
+	witness_says(1, true);
+	rig_settle();
+	rig_time(3000);
+	CHECK_EQ(rig_phase(2), PHASE_ACTIVE);
+	CHECK_EQ(votes_of(rig_state(2)).nodes, NODES2);
+	CHECK(votes_of(rig_state(2)).witness);
+	rig.reading = NODE_BIT(2);
+	rig_time(20000);
+	CHECK_EQ(rig_phase(2), PHASE_NO_QUORUM);
+	CHECK(rig.nodes[2].n_claims > 0);
+	witness_says(2, true);
+	rig_settle();
+	CHECK_EQ(rig_phase(2), PHASE_ACTIVE);
+	/* The one that was excluded lets go of it. */
+	rig.reading = NODES2;
+	rig_settle();
+	CHECK_EQ(rig.nodes[1].n_releases, 1);
+	rig_down();
+}
+
+/* A node that was about to leave is resumed and given a role before its farewell is read. */
+static void resumed_before_farewell(void)
+{
+	rig_up(3);
+	rig.reading = NODES2;
+	rig_do(1, "node-stop node n3");
+	rig_do(1, "resume node n3");
+	rig_do(1, "create role r possible=n3");
+	rig_do(1, "create resource d role=r agent=ocf:pacemaker:Dummy");
+	while (rig_state(3)->nodes[3].admin != ADMIN_STOPPING)
+		REQUIRE(rig_next(3));
+	rig_step(3, &(struct core_event){ .kind = EVENT_TICK });
+	CHECK_EQ(rig.nodes[3].proposed[MSG_LEAVE], 1);
+	rig.reading = NODES3;
+	rig_settle();
+	rig_time(1000);
+	CHECK_EQ(rig.nodes[3].running[1], rig_state(1)->roles[1].owner == 3);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_ONLINE);
+	CHECK_EQ(rig.nodes[3].n_left, 0);
+	rig_do(1, "stop role r");
+	rig_time(1000);
+	rig_do(1, "node-stop node n3");
+	rig_time(1000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_DOWN);
+	CHECK_EQ(rig.nodes[3].n_left, 1);
+	rig_down();
+}
+
+/* Two requests of node 3 were decided without it, the first refused, the second made: only that is known of the second. */
+static void decided_without_the_asker(void)
+{
+	uint32_t refused, made;
+
+	rig_up(3);
+	rig_do(1, "create role a");
+	refused = rig_ask(3, "create role a");
+	made = rig_ask(3, "create role b");
+	rig.reading = NODES2;
+	rig_settle();
+	rig_view(NODES3);
+	rig_settle();
+	rig_time(1000);
+	CHECK_EQ(rig.nodes[3].answers[made], REFUSED_NOT);
+	CHECK_EQ(rig.nodes[3].answers[refused], REFUSED_UNKNOWN_OUTCOME);
+	rig_down();
+}
+
+/* What monitors find during maintenance is not counted; after it, the next finding is acted on. */
+static void failure_in_maintenance(void)
+{
+	uint32_t owner;
+
+	rig_up(3);
+	with_role("n1,n2");
+	owner = rig_state(1)->roles[1].owner;
+	REQUIRE(owner == 1 || owner == 2);
+	rig_do(1, "set role r maintenance=yes");
+	for (int i = 0; i < 3; i++) {
+		rig_monitor_failed(owner, 1);
+		rig_settle();
+	}
+	CHECK_EQ(rig_state(1)->resources[1].state, RES_STARTED);
+	CHECK_EQ(rig_state(1)->resources[1].restarts, 0);
+	rig_do(1, "set role r maintenance=no");
+	rig_monitor_failed(owner, 1);
+	rig_settle();
+	CHECK_EQ(rig_state(1)->resources[1].restarts, 1);
+	CHECK_EQ(rig_state(1)->resources[1].state, RES_STARTED);
+	CHECK_EQ(rig_state(1)->roles[1].owner, owner);
+	rig_down();
+}
+
+int main(void)
+{
+	lost_again_while_away();
+	t_stop_is_shortened();
+	excluded_stays_out();
+	forced_once();
+	witness_lost_while_loading();
+	witness_held_by_the_excluded();
+	resumed_before_farewell();
+	decided_without_the_asker();
+	failure_in_maintenance();
+	return check_result();
+}
