@@ -6,6 +6,8 @@
  *   CHANGES REFUSED SECONDS P50_US P99_US MAX_US
  *
  * Answers come in the order of the requests, as all are changes of one connection.
+ *
+ * `bench_changes fill COUNT AGENT` makes COUNT roles vm1..vmN that shall be offline, each with a resource disk1..diskN.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +22,8 @@
 #define SAMPLES_MAX (1u << 20)
 #define OPS_SIZE 512
 #define ANSWER_WAIT_MS 30000
+#define FILL_PART 64 /* roles of one change, three operations each */
+#define FILL_WAIT_MS 120000
 
 struct run {
 	struct ctl_link *link;
@@ -106,28 +110,92 @@ static int measure(struct run *r, double seconds)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static void put_op(struct run *r, struct writer *w, enum change_verb verb, uint32_t kind, const char *name)
 {
-	struct run *r = calloc(1, sizeof(*r));
-	int rc;
+	r->op.verb = (uint8_t)verb;
+	r->op.kind = (uint8_t)kind;
+	snprintf(r->op.name, sizeof(r->op.name), "%s", name);
+	change_op_encode(w, &r->op);
+	r->op.n_fields = 0;
+}
 
-	if (argc != 5 || !r) {
-		fprintf(stderr, "usage: bench_changes SECONDS DEPTH ROLE COUNT\n");
-		free(r);
-		return 2;
+static void put_field(struct run *r, uint32_t kind, const char *name, const char *value)
+{
+	r->op.fields[r->op.n_fields].number = object_field(object_type(kind), name)->number;
+	r->op.fields[r->op.n_fields].how = EDIT_SET;
+	r->op.fields[r->op.n_fields++].value = value;
+}
+
+static void put_role(struct run *r, struct writer *w, unsigned int number, const char *agent)
+{
+	char role[NAME_SIZE], disk[NAME_SIZE], cpu[16], memory[16];
+
+	snprintf(role, sizeof(role), "vm%u", number);
+	snprintf(disk, sizeof(disk), "disk%u", number);
+	snprintf(cpu, sizeof(cpu), "%u", 10 + number % 90);
+	snprintf(memory, sizeof(memory), "%u", 512 + number % 4096);
+	put_field(r, KIND_ROLE, "priority", "no-autostart");
+	put_field(r, KIND_ROLE, "cpu", cpu);
+	put_field(r, KIND_ROLE, "memory_mb", memory);
+	put_op(r, w, VERB_CREATE, KIND_ROLE, role);
+	put_op(r, w, VERB_ROLE_STOP, KIND_ROLE, role);
+	put_field(r, KIND_RESOURCE, "role", role);
+	put_field(r, KIND_RESOURCE, "agent", agent);
+	put_op(r, w, VERB_CREATE, KIND_RESOURCE, disk);
+}
+
+static int fill(struct run *r, unsigned int count, const char *agent)
+{
+	static uint8_t ops[FRAME_MAX - 1024];
+
+	for (unsigned int done = 0; done < count;) {
+		struct message m = { .type = CTL_CHANGE };
+		struct writer w = writer_of(ops, sizeof(ops));
+		int rc;
+
+		for (unsigned int i = 0; i < FILL_PART && done < count; i++)
+			put_role(r, &w, ++done, agent);
+		m.ctl_change.ops = (struct span){ ops, writer_len(&w) };
+		rc = w.bad ? -E2BIG : ctl_link_send(r->link, &m);
+		if (!rc)
+			rc = ctl_link_receive(r->link, FILL_WAIT_MS, &m);
+		if (rc || m.type != ANSWER || m.answer.refusal) {
+			fprintf(stderr, "bench_changes: up to role %u: %s %.*s\n", done, strerror(-rc),
+				rc ? 0 : (int)m.answer.detail.len, rc ? "" : (const char *)m.answer.detail.data);
+			return 1;
+		}
 	}
+	return 0;
+}
+
+static int load(struct run *r, char **argv)
+{
 	r->depth = (unsigned int)strtoul(argv[2], NULL, 10);
 	r->role = argv[3];
 	r->roles = (unsigned int)strtoul(argv[4], NULL, 10);
 	r->depth = r->depth < 1 ? 1 : r->depth > DEPTH_MAX ? DEPTH_MAX : r->depth;
 	r->roles = r->roles ? r->roles : 1;
+	return measure(r, strtod(argv[1], NULL));
+}
+
+int main(int argc, char **argv)
+{
+	bool filling = argc == 4 && !strcmp(argv[1], "fill");
+	struct run *r = calloc(1, sizeof(*r));
+	int rc;
+
+	if ((argc != 5 && !filling) || !r) {
+		fprintf(stderr, "usage: bench_changes SECONDS DEPTH ROLE COUNT | fill COUNT AGENT\n");
+		free(r);
+		return 2;
+	}
 	rc = ctl_link_open(NULL, CTL_CONNECT_MS, &r->link);
 	if (rc) {
 		fprintf(stderr, "bench_changes: no clusterd: %s\n", strerror(-rc));
 		free(r);
 		return 1;
 	}
-	rc = measure(r, strtod(argv[1], NULL));
+	rc = filling ? fill(r, (unsigned int)strtoul(argv[2], NULL, 10), argv[3]) : load(r, argv);
 	ctl_link_close(r->link);
 	free(r);
 	return rc;

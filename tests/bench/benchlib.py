@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What benchmarks share: figures with their spread and verdict, labs that always end, programs that print figures."""
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -59,14 +60,22 @@ class Run:
         """Prints the figure and keeps it. `less`: the target is a ceiling, else a floor."""
         f = Figure(self.name, f'{self.name}.{name}', samples, unit, target, less, note)
         self.figures.append(f)
-        spread = f'  [{number(min(f.samples))} .. {number(max(f.samples))}, {len(f.samples)} samples]' if f.samples[1:] else ''
         print(f.line(), flush=True)
-        self.say(f'  {f.name}{spread}{" (" + note + ")" if note else ""}') if spread or note else None
+        spread = f'{len(f.samples)} samples {number(min(f.samples))} .. {number(max(f.samples))}' if f.samples[1:] else ''
+        if spread or note:
+            self.say(f'    {"; ".join(filter(None, (note, spread)))}')
         return f.value
 
     def say(self, text):
         """Progress, beside the figures."""
         print(text, file=sys.stderr, flush=True)
+
+    def has_peer(self, commands):
+        """Whether a peer (command -> Debian package) is installed; without it ours is measured alone."""
+        missing = sorted({package for command, package in commands.items() if not shutil.which(command)})
+        if missing:
+            self.say(f'  {self.name}: ours alone; for the peer: apt-get install {" ".join(missing)}')
+        return not missing
 
     def choose(self, full, quick):
         return quick if self.quick else full
@@ -78,11 +87,11 @@ class Run:
         return path
 
     def program(self, name, times=1):
-        """A C program that prints "name value unit target verdict" lines; run several times, a figure has several samples."""
+        """A program that prints "name value unit target verdict" lines; run several times, a figure has several samples."""
+        argv = [sys.executable, '-B', f'{SRCDIR}/{name}'] if name.endswith('.py') else [self.tool(name)]
         found = {}
         for _ in range(times):
-            out = subprocess.run([self.tool(name)], stdout=subprocess.PIPE, text=True, check=True).stdout
-            for line in out.splitlines():
+            for line in subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
                 words = line.split()
                 if len(words) == 5:
                     found.setdefault(words[0], []).append(words[1:])
@@ -107,13 +116,6 @@ class Run:
         finally:
             with contextlib.suppress(labctl.LabError):
                 one.down()
-
-
-def need(commands):
-    """command -> Debian package; raises Unavailable when one is missing."""
-    missing = sorted({package for command, package in commands.items() if not shutil.which(command)})
-    if missing:
-        raise Unavailable(f'missing packages: apt-get install {" ".join(missing)}')
 
 
 def eventually(condition, timeout_s, what):
@@ -146,7 +148,7 @@ def wait_nodes_online(lab, hosts, timeout_s=120):
 
     def online():
         out = lab.exec('node1', 'clusterctl', '--json', 'node', 'list')
-        return out.returncode == 0 and out.stdout.count('"online"') >= hosts
+        return out.returncode == 0 and [n['state'] for n in json.loads(out.stdout)['nodes']].count('online') == hosts
     eventually(online, timeout_s, f'{hosts} nodes online')
 
 

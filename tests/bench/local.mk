@@ -8,6 +8,9 @@ test_tools += \
 	tests/bench/bench_spawn \
 	tests/bench/bench_stamp \
 	$(NULL)
+root_tests += \
+	tests/bench/bench_smoke_test.py \
+	$(NULL)
 test_data += \
 	tests/bench/README.md \
 	tests/bench/bench \
