@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The simulator: many cores in one process, one seed draws faults and workload.
 
-sim_sources = \
-	tests/sim/choose.c \
-	tests/sim/choose.h \
+world_sources = \
 	tests/sim/counters.def \
 	tests/sim/load.c \
 	tests/sim/load.h \
 	tests/sim/rng.h \
-	tests/sim/sim.c \
-	tests/sim/swarm.c \
-	tests/sim/swarm.h \
 	tests/sim/world.c \
 	tests/sim/world.h \
 	tests/sim/world_agents.c \
@@ -19,6 +14,14 @@ sim_sources = \
 	tests/sim/world_guard.c \
 	tests/sim/world_ring.c \
 	tests/sim/world_text.c \
+	$(NULL)
+sim_sources = \
+	$(world_sources) \
+	tests/sim/choose.c \
+	tests/sim/choose.h \
+	tests/sim/sim.c \
+	tests/sim/swarm.c \
+	tests/sim/swarm.h \
 	$(NULL)
 
 test_tools += \
@@ -30,6 +33,14 @@ tests_sim_sim_SOURCES = $(sim_sources)
 tests_sim_sim_canary_SOURCES = $(sim_sources)
 tests_sim_sim_canary_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTER_CANARY=1
 tests_sim_sim_canary_LDADD = libcluster-core-canary.a libcluster-proto.a $(DEPENDENCY_LIBS)
+
+# Stories, told through the same world.
+unit_tests += tests/sim/test_trace
+tests_sim_test_trace_SOURCES = \
+	$(world_sources) \
+	tests/sim/test_trace.c \
+	$(NULL)
+test_data += tests/golden/trace
 
 script_tests += \
 	tests/sim/canary_test.py \

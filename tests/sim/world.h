@@ -348,6 +348,8 @@ static inline void world_mix(struct world *w, uint64_t x)
 	w->hash ^= w->hash >> 29;
 }
 /* In a story: what an action or a frame is, as text. */
+/* "n1 n2 n5" */
+const char *world_nodes_text(nodeset_t nodes, char *out, size_t size);
 const char *world_frame_text(const void *data, size_t len, char *out, size_t size);
 void world_node_action(struct world *w, struct sim_node *n, const struct core_action *a);
 

@@ -451,6 +451,7 @@ static void form(struct world *w, nodeset_t members)
 	struct ring *r = ring_new(w);
 	nodeset_t stayed[NODE_MAX + 1] = { 0 };
 	bool stepwise = w->options.stepwise_views && rng_percent(&w->rng, 50);
+	char text[256];
 
 	r->members = members;
 	r->changes = 1;
@@ -473,7 +474,7 @@ static void form(struct world *w, nodeset_t members)
 	}
 	r->seq += 4;
 	if (world_tracing(w))
-		world_trace(w, NULL, "ring %" PRIu64 " forms, hosts %" PRIx64, r->seq, members);
+		world_trace(w, NULL, "ring of %s", world_nodes_text(members, text, sizeof(text)));
 	for (uint32_t id = 1; id <= w->options.nodes; id++) {
 		struct sim_node *n = w->nodes[id];
 		struct ring *old = n->ring;
@@ -658,6 +659,7 @@ void ring_order(struct world *w, struct sim_node *n, uint64_t uid)
 static void deliver(struct world *w, struct sim_node *n, struct item *item)
 {
 	struct core_event e;
+	char text[256];
 
 	memset(&e, 0, sizeof(e));
 	switch (item->kind) {
@@ -679,7 +681,7 @@ static void deliver(struct world *w, struct sim_node *n, struct item *item)
 		world_mix(w, item->view);
 		world_mix(w, item->members);
 		if (world_tracing(w))
-			world_trace(w, n, "view %" PRIx64 " members %" PRIx64, item->view, item->members);
+			world_trace(w, n, "view of %s", world_nodes_text(item->members, text, sizeof(text)));
 		break;
 	case ITEM_LOST:
 		e.kind = EVENT_RING_LOST;
@@ -687,8 +689,6 @@ static void deliver(struct world *w, struct sim_node *n, struct item *item)
 		break;
 	}
 	if (world_tracing(w) && item->kind == ITEM_MESSAGE && w->trace_all) {
-		char text[256];
-
 		world_trace(w, n, "  from n%u: %s", item->sender,
 			    world_frame_text(item->frame->data, item->frame->len, text, sizeof(text)));
 	}

@@ -11,6 +11,16 @@ static const char *tag_text(uint64_t epoch, uint64_t seq, char *out, size_t size
 	return out;
 }
 
+const char *world_nodes_text(nodeset_t nodes, char *out, size_t size)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (; nodes && at < size; nodes &= nodes - 1)
+		at += (size_t)snprintf(out + at, size - at, "%sn%u", at ? " " : "", nodeset_first(nodes));
+	return out;
+}
+
 const char *world_frame_text(const void *data, size_t len, char *out, size_t size)
 {
 	struct message m;
