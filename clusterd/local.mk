@@ -18,6 +18,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/shell_agents.c \
 	clusterd/shell_control.c \
 	clusterd/shell_private.h \
+	clusterd/shell_vet.c \
 	$(NULL)
 clusterd_clusterd_LDADD = \
 	libcluster-daemon.a \

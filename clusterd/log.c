@@ -3,6 +3,7 @@
 #include "clusterd/log.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,6 +24,7 @@
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define JOURNAL_FIELDS_MAX 24
 #define CRASH_STACK_SIZE 65536
+#define RECORDER_SHM_DIR "/dev/shm" /* libqb's choice */
 
 static const struct {
 	const char *name;
@@ -309,13 +311,38 @@ static int file_open(void)
 	return 0;
 }
 
+/* What an instance left that was killed outright: two megabytes of memory each, until the next boot. */
+static void remove_old_recorders(void)
+{
+	DIR *dir = opendir(RECORDER_SHM_DIR);
+	char prefix[80], path[PATH_MAX];
+	struct dirent *e;
+
+	snprintf(prefix, sizeof(prefix), "qb-%s-", program_name);
+	while (dir && (e = readdir(dir))) {
+		char *end;
+		long pid;
+
+		if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		pid = strtol(e->d_name + strlen(prefix), &end, 10);
+		if (pid <= 0 || strncmp(end, "-blackbox-", 10) != 0 || !kill((pid_t)pid, 0) || errno != ESRCH)
+			continue;
+		snprintf(path, sizeof(path), RECORDER_SHM_DIR "/%s", e->d_name);
+		unlink(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int open_recorder(char *text, size_t text_size)
 {
 	int error = qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_SIZE, LOG_RECORDER_SIZE);
 
+	remove_old_recorders();
 	qb_log_ctl(QB_LOG_BLACKBOX, QB_LOG_CONF_MAX_LINE_LEN, LOG_LINE_MAX);
 	for (unsigned int i = 0; i < 2; i++)
-		snprintf(recorder_shm[i], sizeof(recorder_shm[i]), "/dev/shm/qb-%s-%d-blackbox-%s", program_name, getpid(),
+		snprintf(recorder_shm[i], sizeof(recorder_shm[i]), RECORDER_SHM_DIR "/qb-%s-%d-blackbox-%s", program_name, getpid(),
 			 i ? "header" : "data");
 	if (!error)
 		error = target_filter(QB_LOG_BLACKBOX, LOG_TRACE);

@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "clusterd/io/soon.h"
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
 
@@ -63,6 +64,7 @@ void shell_step(struct shell *s, struct core_event *event)
 struct later {
 	struct shell *shell;
 	struct core_event event;
+	qb_loop_timer_handle timer;
 };
 
 static void on_later(void *data)
@@ -77,13 +79,14 @@ void shell_step_later(struct shell *s, const struct core_event *event)
 {
 	struct later *l = malloc(sizeof(*l));
 
-	if (!l || qb_loop_job_add(s->loop, QB_LOOP_HIGH, l, on_later)) {
+	if (!l || soon_add(s->loop, QB_LOOP_HIGH, l, on_later, &l->timer)) {
 		log_error("out_of_memory", "what=event kind=%d", event->kind);
 		free(l);
 		shell_end(s, SHELL_EXIT_RESTART); /* a lost completion would be waited for for ever */
 		return;
 	}
-	*l = (struct later){ s, *event };
+	l->shell = s;
+	l->event = *event;
 }
 
 static void on_tick(void *data)
@@ -277,9 +280,33 @@ static void kick(struct shell *s, const struct core_action *a)
 	log_warning("kick", "node=%s error=%s", a->fence.name, log_quote(ret ? strerror(-ret) : "none"));
 }
 
-static void trace(const struct core_action *a)
+/* A stranger in the group can make the core say the same thing a thousand times a second; the log holds it once. */
+static void trace(struct shell *s, const struct core_action *a)
 {
-	log_at(a->trace.priority, "core", "text=%s", log_quote(a->trace.text));
+	uint64_t hash = XXH3_64bits(a->trace.text, strlen(a->trace.text)), now = watchdog_now_ms();
+	struct repeat *r = &s->repeats[hash % SHELL_REPEATS];
+
+	if (r->hash == hash && now < r->until_ms) {
+		r->held_back++;
+		return;
+	}
+	if (r->held_back)
+		log_at(a->trace.priority, "core", "text=%s held_back=%u", log_quote(a->trace.text), r->held_back);
+	else
+		log_at(a->trace.priority, "core", "text=%s", log_quote(a->trace.text));
+	*r = (struct repeat){ hash, now + SHELL_REPEAT_MS, 0 };
+}
+
+static void vote(struct shell *s, bool quorate)
+{
+	int ret = ring_vote(s->ring, quorate);
+
+	if (ret && ret != -ENOTCONN && ret != -ENOTSUP)
+		log_error("vote_not_given", "quorate=%s error=%s", quorate ? "yes" : "no", log_quote(strerror(-ret)));
+	if (quorate == s->quorate)
+		return;
+	s->quorate = quorate;
+	log_at(quorate ? LOG_NOTICE : LOG_WARNING, "quorum", "quorate=%s", quorate ? "yes" : "no");
 }
 
 static void act(void *user, const struct core_action *a)
@@ -299,7 +326,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_MONITOR_STOP: shell_agents_act(s, a); break;
 	case ACTION_FENCE: fence_node_by_command(s, a); break;
 	case ACTION_KICK: kick(s, a); break;
-	case ACTION_VOTE: ring_vote(s->ring, a->quorate); break;
+	case ACTION_VOTE: vote(s, a->quorate); break;
 	case ACTION_WITNESS_CLAIM: claim_witness(s); break;
 	case ACTION_WITNESS_RELEASE: break;
 	case ACTION_WATCHDOG: watchdog(s, a); break;
@@ -314,7 +341,7 @@ static void act(void *user, const struct core_action *a)
 			watchdog_release(s->watchdog);
 		shell_end(s, 0);
 		break;
-	case ACTION_TRACE: trace(a); break;
+	case ACTION_TRACE: trace(s, a); break;
 	}
 }
 
@@ -463,6 +490,9 @@ static void on_ready(void *ctx)
 		return;
 	}
 	qb_loop_timer_add(s->loop, QB_LOOP_HIGH, (uint64_t)CORE_TICK_MS * QB_TIME_NS_IN_MSEC, s, on_tick, &s->timer);
+	if (!ring_info(s->ring)->device)
+		log_warning("no_quorum_device", "consequence=%s", log_quote("corosync counts its own quorum; give corosync.conf the "
+			    "section quorum.device with model clusterd, see clusterd(8), so that both say the same"));
 	log_notice("ready", "node=%s id=%u watchdog=%s fence_command=%s", s->node_name, s->self,
 		   s->watchdog ? s->options.watchdog : "none", log_quote(s->options.fence_command));
 	sd_notify(0, "READY=1");
@@ -543,10 +573,10 @@ void shell_stop(struct shell *s)
 	core_status(s->core, watchdog_now_ms(), &status);
 	log_notice("stopping", "node=%s quorate=%s", s->node_name, status.quorate ? "yes" : "no");
 	if (status.quorate)
-		shell_control_leave(s, 0, true);
-	else if (!status.runs)
-		shell_end(s, 0);
-	/* Without quorum the core stops what runs here by itself; shell_control_news() ends the loop when that is done. */
+		shell_control_leave(s);
+	else
+		shell_control_news(s);
+	/* Without quorum the core stops what runs here by itself; shell_control_news() sees the end of it, or a new quorum. */
 }
 
 int shell_exit_code(const struct shell *s) { return s->exit_code < 0 ? 0 : s->exit_code; }

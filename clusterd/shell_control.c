@@ -17,7 +17,6 @@
 #define PART_MAX (FRAME_MAX - 256)  /* bytes of a part, so that its frame fits */
 #define LOG_TAIL_MAX (256 * 1024)   /* bytes of the log a client can see */
 #define STATUS_WAIT_MAX_MS 60000
-#define META_TIMEOUT_MS 20000
 
 /* --- answers --- */
 
@@ -31,20 +30,25 @@ static int send_message(struct shell *s, uint32_t conn, struct message *m)
 	return len < 0 ? len : control_reply(s->control, conn, frame, (size_t)len);
 }
 
-static void answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail)
+/* The last message of an answer. A client that does not take even that has had its chance. */
+static void send_last(struct shell *s, uint32_t conn, struct message *m)
+{
+	int ret = send_message(s, conn, m);
+
+	if (ret && ret != -ENOTCONN)
+		control_disconnect(s->control, conn);
+}
+
+void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail)
 {
 	struct tag tag = core_state(s->core)->tag;
 	struct message m = { .type = ANSWER };
-	int ret;
 
 	m.answer.refusal = (uint16_t)refusal;
 	m.answer.epoch = tag.epoch;
 	m.answer.seq = tag.seq;
 	m.answer.detail = (struct span){ (const uint8_t *)detail, strlen(detail) };
-	ret = send_message(s, conn, &m);
-	/* A client that does not take even its answer has had its chance. */
-	if (ret && ret != -ENOTCONN)
-		control_disconnect(s->control, conn);
+	send_last(s, conn, &m);
 }
 
 /* --- long answers --- */
@@ -109,21 +113,23 @@ static void stream_go_on(struct shell *s, struct stream *st)
 			return; /* goes on when the client has taken what it has */
 		st->at = end;
 	}
-	answer(s, st->conn, REFUSED_NOT, "done");
+	shell_control_answer(s, st->conn, REFUSED_NOT, "done");
 	stream_end(st);
 }
 
+/* Takes `data`, which the caller has allocated; NULL: there was no memory for it. */
 static void stream_begin(struct shell *s, uint32_t conn, uint8_t *data, size_t len, bool objects)
 {
-	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++) {
+	for (size_t i = 0; data && i < SHELL_SNAPSHOTS_MAX; i++) {
 		if (s->streams[i].conn)
 			continue;
 		s->streams[i] = (struct stream){ conn, data, len, 0, objects };
 		stream_go_on(s, &s->streams[i]);
 		return;
 	}
+	shell_control_answer(s, conn, REFUSED_BUSY, data ? "too many clients are reading long answers; try again" :
+							   "not enough memory for the answer; try again");
 	free(data);
-	answer(s, conn, REFUSED_BUSY, "too many clients are reading long answers; try again");
 }
 
 static void on_writable(void *ctx, uint32_t conn)
@@ -164,10 +170,7 @@ static void snapshot(struct shell *s, uint32_t conn)
 			size += 4 + writer_len(&w);
 		}
 	}
-	if (data)
-		stream_begin(s, conn, data, size, true);
-	else
-		answer(s, conn, REFUSED_IO, "not enough memory for a copy of the state");
+	stream_begin(s, conn, data, size, true);
 }
 
 /* --- status --- */
@@ -200,7 +203,7 @@ static void status(struct shell *s, uint32_t conn)
 	snprintf(a->store_error, TEXT_SIZE, "%.*s", TEXT_SIZE - 1, store.error ? store.error_text : "");
 	snprintf(a->version, TEXT_SIZE, "%s", VERSION);
 	snprintf(a->text, TEXT_SIZE, "%s", c.text);
-	send_message(s, conn, &m);
+	send_last(s, conn, &m);
 }
 
 static void status_request(struct shell *s, uint32_t conn, const struct msg_ctl_status *m)
@@ -234,25 +237,34 @@ void shell_control_news(struct shell *s)
 	if (!s->stopping)
 		return;
 	core_status(s->core, now, &c);
-	if (!c.quorate && !c.runs)
-		shell_end(s, 0);
+	if (c.quorate)
+		shell_control_leave(s);
+	else if (!c.runs && (c.phase == PHASE_ALONE || c.phase == PHASE_NO_QUORUM))
+		shell_end(s, 0); /* while a view forms its end is awaited: others may be waiting for this node's orderly leave */
 }
 
 /* --- changes --- */
 
-static void submit(struct shell *s, uint32_t conn, const void *ops, size_t len)
+/* A number under which the core answers; 0: too many wait. */
+static uint64_t request_new(struct shell *s, uint32_t conn)
+{
+	if (s->n_requests == ARRAY_SIZE(s->requests))
+		return 0;
+	s->requests[s->n_requests++] = (struct request){ ++s->next_request, conn };
+	return s->next_request;
+}
+
+void shell_control_submit(struct shell *s, uint32_t conn, const void *ops, size_t len)
 {
 	struct core_event e = { .kind = EVENT_REQUEST };
 
-	if (s->n_requests == ARRAY_SIZE(s->requests)) {
-		answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
-		return;
-	}
-	e.request.id = ++s->next_request;
-	s->requests[s->n_requests++] = (struct request){ e.request.id, conn };
+	e.request.id = request_new(s, conn);
 	e.request.ops = ops;
 	e.request.len = len;
-	shell_step(s, &e);
+	if (e.request.id)
+		shell_step(s, &e);
+	else
+		shell_control_answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
 }
 
 void shell_control_reply(struct shell *s, const struct core_action *a)
@@ -264,90 +276,13 @@ void shell_control_reply(struct shell *s, const struct core_action *a)
 			continue;
 		s->requests[i] = s->requests[--s->n_requests];
 		if (conn)
-			answer(s, conn, a->reply.refusal, a->reply.detail);
-		else if (a->reply.refusal)
-			log_warning("leave_refused", "why=%s", log_quote(a->reply.detail));
-		return;
-	}
-}
-
-static void vetting_free(struct vetting *v)
-{
-	v->shell->n_vettings--;
-	free(v->ops);
-	free(v);
-}
-
-static void vet_next(struct vetting *v);
-
-static void on_vetted(void *user, const struct agent_validation *validation)
-{
-	struct vetting *v = user;
-
-	if (!validation->error) {
-		vet_next(v);
-		return;
-	}
-	answer(v->shell, v->conn, REFUSED_AGENT, validation->text);
-	vetting_free(v);
-}
-
-/* The resource as the operation would leave it, as far as agent and parameters go. False: not the agent's business. */
-static bool resource_after(struct shell *s, const struct change_op *op, struct resource *r)
-{
-	const struct object_type *type = object_type(KIND_RESOURCE);
-	const struct state *st = core_state(s->core);
-	struct name_resolver names = state_resolver(st);
-	const struct resource *old = state_resource(st, state_find(st, KIND_RESOURCE, op->name));
-	char error[TEXT_SIZE];
-	bool touched = false;
-
-	if (op->kind != KIND_RESOURCE || op->force || (op->verb != VERB_CREATE && op->verb != VERB_SET))
-		return false;
-	if (op->verb == VERB_SET && old)
-		*r = *old;
-	else
-		object_init(type, r, 1);
-	for (uint32_t i = 0; i < op->n_fields; i++) {
-		const struct field *f = object_field_by_number(type, op->fields[i].number);
-
-		if (!f || (f->offset != offsetof(struct resource, params) && f->offset != offsetof(struct resource, agent)))
-			continue;
-		if (field_parse(type, f, r, op->fields[i].how, op->fields[i].value, &names, error))
-			return false; /* the change itself will be refused for it, with the right words */
-		touched = true;
-	}
-	return r->agent[0] && (touched || op->verb == VERB_CREATE);
-}
-
-static void vet_next(struct vetting *v)
-{
-	struct shell *s = v->shell;
-	struct reader r = reader_of(v->ops + v->at, v->len - v->at);
-	struct resource resource;
-	int ret = 0;
-
-	while (!ret && reader_left(&r)) {
-		struct agent_request rq;
-
-		ret = change_op_decode(&r, &s->op);
-		v->at = v->len - reader_left(&r);
-		if (ret || !resource_after(s, &s->op, &resource))
-			continue;
-		rq = (struct agent_request){ .action = AGENT_VALIDATE_ALL, .resource = s->op.name, .agent = resource.agent,
-					     .params = resource.params, .timeout_ms = META_TIMEOUT_MS };
-		ret = agents_validate(s->agents, &rq, false, on_vetted, v);
-		if (!ret)
+			shell_control_answer(s, conn, a->reply.refusal, a->reply.detail);
+		if (a->reply.id != s->leave_request || !a->reply.refusal)
 			return;
-		answer(s, v->conn, REFUSED_AGENT, agent_request_fault(&rq) ? agent_request_fault(&rq) : strerror(-ret));
-		vetting_free(v);
+		s->leave_request = 0; /* asked again by shell_control_news() */
+		log_warning("leave_refused", "why=%s", log_quote(a->reply.detail));
 		return;
 	}
-	if (ret)
-		answer(s, v->conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST));
-	else
-		submit(s, v->conn, v->ops, v->len);
-	vetting_free(v);
 }
 
 static bool wants_witness(struct shell *s, const void *ops, size_t len)
@@ -367,31 +302,15 @@ static bool wants_witness(struct shell *s, const void *ops, size_t len)
 
 static void change(struct shell *s, uint32_t conn, const struct span *ops)
 {
-	struct vetting *v;
-
-	if (wants_witness(s, ops->data, ops->len)) {
-		answer(s, conn, REFUSED_INVALID,
-		       "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
-			"quorum and lower_priority_node decide an even split");
-		return;
-	}
-	v = s->n_vettings < SHELL_CHANGES_MAX ? calloc(1, sizeof(*v)) : NULL;
-	if (v)
-		v->ops = malloc(ops->len ? ops->len : 1);
-	if (!v || !v->ops) {
-		free(v);
-		answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
-		return;
-	}
-	s->n_vettings++;
-	v->shell = s;
-	v->conn = conn;
-	v->len = ops->len;
-	memcpy(v->ops, ops->data, ops->len);
-	vet_next(v);
+	if (wants_witness(s, ops->data, ops->len))
+		shell_control_answer(s, conn, REFUSED_INVALID,
+				     "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
+				     "quorum and lower_priority_node decide an even split");
+	else
+		shell_vet_change(s, conn, ops->data, ops->len);
 }
 
-void shell_control_leave(struct shell *s, uint32_t conn, bool force)
+static void stop_node(struct shell *s, uint32_t conn, bool force)
 {
 	struct change_op *op = &s->op;
 	uint8_t bytes[256];
@@ -404,7 +323,18 @@ void shell_control_leave(struct shell *s, uint32_t conn, bool force)
 	op->arg[0] = '\0';
 	snprintf(op->name, sizeof(op->name), "%s", state_name(core_state(s->core), KIND_NODE, s->self));
 	change_op_encode(&w, op);
-	submit(s, conn, bytes, writer_len(&w));
+	shell_control_submit(s, conn, bytes, writer_len(&w));
+}
+
+void shell_control_leave(struct shell *s)
+{
+	uint64_t now = watchdog_now_ms();
+
+	if (s->leave_request || now < s->leave_next_ms || s->n_requests == ARRAY_SIZE(s->requests))
+		return;
+	s->leave_next_ms = now + SHELL_LEAVE_RETRY_MS;
+	s->leave_request = s->next_request + 1;
+	stop_node(s, 0, true);
 }
 
 static void stop_request(struct shell *s, uint32_t conn, bool force)
@@ -413,52 +343,69 @@ static void stop_request(struct shell *s, uint32_t conn, bool force)
 
 	core_status(s->core, watchdog_now_ms(), &c);
 	if (c.quorate) {
-		shell_control_leave(s, conn, force);
+		stop_node(s, conn, force);
 		return;
 	}
 	if (c.runs && !force) {
-		answer(s, conn, REFUSED_NO_QUORUM,
-		       "this node has no quorum and still runs resources; --force ends clusterd when it has "
-			"stopped them");
+		shell_control_answer(s, conn, REFUSED_NO_QUORUM,
+				     "this node has no quorum and still runs resources; --force ends clusterd when it has "
+				     "stopped them");
 		return;
 	}
-	answer(s, conn, REFUSED_NOT, "clusterd ends");
+	shell_control_answer(s, conn, REFUSED_NOT, "clusterd ends");
 	shell_stop(s);
 }
 
 /* --- the rest --- */
 
-struct fetch {
-	struct shell *shell;
-	uint32_t conn;
-};
+static struct fetch *fetch_new(struct shell *s, uint32_t conn)
+{
+	struct fetch *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		shell_control_answer(s, conn, REFUSED_BUSY, "not enough memory for this request; try again");
+		return NULL;
+	}
+	*f = (struct fetch){ s->fetches, &s->fetches, s, conn };
+	if (f->next)
+		f->next->prev = &f->next;
+	s->fetches = f;
+	return f;
+}
+
+static void fetch_done(struct fetch *f)
+{
+	*f->prev = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	free(f);
+}
 
 static void on_meta(void *user, const struct agent_validation *v)
 {
 	struct fetch *f = user;
 
 	if (v->error)
-		answer(f->shell, f->conn, REFUSED_AGENT, v->text);
+		shell_control_answer(f->shell, f->conn, REFUSED_AGENT, v->text);
 	else if (!v->meta->xml)
-		answer(f->shell, f->conn, REFUSED_AGENT, "the agent's meta-data was not kept");
+		shell_control_answer(f->shell, f->conn, REFUSED_AGENT, "the agent's meta-data was not kept");
 	else
 		stream_begin(f->shell, f->conn, (uint8_t *)strdup(v->meta->xml), strlen(v->meta->xml), false);
-	free(f);
+	fetch_done(f);
 }
 
 static void metadata(struct shell *s, uint32_t conn, const char *agent)
 {
-	struct fetch *f = calloc(1, sizeof(*f));
+	struct fetch *f = fetch_new(s, conn);
 	int ret;
 
 	if (!f)
 		return;
-	*f = (struct fetch){ s, conn };
 	ret = agents_meta(s->agents, agent, on_meta, f);
 	if (!ret)
 		return;
-	free(f);
-	answer(s, conn, REFUSED_AGENT, ret == -EINVAL ? "an agent is named ocf:PROVIDER:TYPE, for example ocf:heartbeat:IPaddr2" :
+	fetch_done(f);
+	shell_control_answer(s, conn, REFUSED_AGENT, ret == -EINVAL ? "an agent is named ocf:PROVIDER:TYPE, for example ocf:heartbeat:IPaddr2" :
 							strerror(-ret));
 }
 
@@ -466,23 +413,22 @@ static void on_backup(void *ctx, int error, const char *text)
 {
 	struct fetch *f = ctx;
 
-	answer(f->shell, f->conn, error ? REFUSED_IO : REFUSED_NOT, text);
-	free(f);
+	shell_control_answer(f->shell, f->conn, error ? REFUSED_IO : REFUSED_NOT, text);
+	fetch_done(f);
 }
 
 static void backup(struct shell *s, uint32_t conn, const char *path)
 {
-	struct fetch *f = calloc(1, sizeof(*f));
+	struct fetch *f = fetch_new(s, conn);
 	int ret;
 
 	if (!f)
 		return;
-	*f = (struct fetch){ s, conn };
 	ret = path[0] == '/' ? store_backup(s->store, path, on_backup, f) : -EINVAL;
 	if (!ret)
 		return;
-	free(f);
-	answer(s, conn, ret == -EBUSY ? REFUSED_BUSY : REFUSED_IO,
+	fetch_done(f);
+	shell_control_answer(s, conn, ret == -EBUSY ? REFUSED_BUSY : REFUSED_IO,
 	       ret == -EBUSY ? "a backup is under way on this node" : "the path must be absolute, and a new file");
 }
 
@@ -495,7 +441,7 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 	off_t from;
 
 	if (fd < 0 || fstat(fd, &st)) {
-		answer(s, conn, REFUSED_IO, "the log file of this node cannot be read; see log_file in clusterd.conf");
+		shell_control_answer(s, conn, REFUSED_IO, "the log file of this node cannot be read; see log_file in clusterd.conf");
 		return;
 	}
 	from = st.st_size > LOG_TAIL_MAX ? st.st_size - LOG_TAIL_MAX : 0;
@@ -503,7 +449,7 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 	n = data ? pread(fd, data, LOG_TAIL_MAX, from) : -1;
 	if (n < 0) {
 		free(data);
-		answer(s, conn, REFUSED_IO, "the log file of this node cannot be read");
+		shell_control_answer(s, conn, REFUSED_IO, "the log file of this node cannot be read");
 		return;
 	}
 	for (ssize_t at = lines ? n : 0; at > 0; at--) {
@@ -520,9 +466,11 @@ static void force_quorum(struct shell *s, uint32_t conn)
 {
 	struct core_event e = { .kind = EVENT_FORCE };
 
-	e.request.id = ++s->next_request;
-	s->requests[s->n_requests++] = (struct request){ e.request.id, conn };
-	shell_step(s, &e);
+	e.request.id = request_new(s, conn);
+	if (e.request.id)
+		shell_step(s, &e);
+	else
+		shell_control_answer(s, conn, REFUSED_BUSY, "too many changes are waiting on this node; try again");
 }
 
 static bool changes_something(uint16_t type)
@@ -537,11 +485,11 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	enum frame_fault fault = message_decode(data, len, &m);
 
 	if (fault != FRAME_OK) {
-		answer(s, conn, REFUSED_BAD_REQUEST, frame_fault_text(fault));
+		shell_control_answer(s, conn, REFUSED_BAD_REQUEST, frame_fault_text(fault));
 		return;
 	}
 	if (changes_something(m.type) && access != CONTROL_FULL) {
-		answer(s, conn, REFUSED_ACCESS,
+		shell_control_answer(s, conn, REFUSED_ACCESS,
 		       "members of the reader group may look, not change; ask for root or the admin group");
 		return;
 	}
@@ -554,7 +502,7 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	case CTL_BACKUP: backup(s, conn, m.ctl_backup.path); break;
 	case CTL_METADATA: metadata(s, conn, m.ctl_metadata.agent); break;
 	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
-	default: answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
+	default: shell_control_answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
 	}
 }
 
@@ -584,10 +532,29 @@ int shell_control_open(struct shell *s, char *text, size_t text_size)
 	return ret;
 }
 
+/* Whoever still waits gets its answer. */
+static void answer_all(struct shell *s)
+{
+	shell_vet_close(s);
+	while (s->fetches) {
+		shell_control_answer(s, s->fetches->conn, REFUSED_BUSY, "clusterd on this node is ending");
+		fetch_done(s->fetches);
+	}
+	for (; s->n_requests; s->n_requests--)
+		if (s->requests[s->n_requests - 1].conn)
+			shell_control_answer(s, s->requests[s->n_requests - 1].conn, REFUSED_UNKNOWN_OUTCOME,
+					     "clusterd on this node ended before the answer of a majority; look on another node "
+					     "whether the change was made");
+	while (s->n_waiters)
+		status(s, s->waiters[--s->n_waiters].conn);
+}
+
 void shell_control_close(struct shell *s)
 {
-	if (s->control)
+	if (s->control) {
+		answer_all(s);
 		control_close(s->control);
+	}
 	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
 		stream_end(&s->streams[i]);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Parts of the shell: shell.c wires, shell_agents.c runs resources, shell_control.c serves clusterctl. */
+/*
+ * Parts of the shell: shell.c wires, shell_agents.c runs resources, shell_control.c serves clusterctl,
+ * shell_vet.c asks agents about changes.
+ */
 #ifndef CLUSTERD_SHELL_PRIVATE_H
 #define CLUSTERD_SHELL_PRIVATE_H
 
@@ -10,6 +13,10 @@
 #include "clusterd/io/store.h"
 #include "clusterd/io/watchdog.h"
 #include "clusterd/shell.h"
+
+#define SHELL_REPEATS 16           /* lines of the core that are remembered */
+#define SHELL_REPEAT_MS 10000      /* the same line is logged once in this time */
+#define SHELL_LEAVE_RETRY_MS 1000  /* the cluster is asked again to let this node go */
 
 /* What a resource was started with: it is stopped with the same, whatever has been configured since. */
 struct started {
@@ -30,17 +37,24 @@ struct stream {
 	bool objects; /* parts end where an object ends */
 };
 
-/* A change whose agents are being asked before it goes to the cluster. */
-struct vetting {
+/* Somebody waits for an agent's meta-data or a backup. */
+struct fetch {
+	struct fetch *next, **prev;
 	struct shell *shell;
 	uint32_t conn;
-	uint8_t *ops;
-	size_t len, at; /* next operation to look at */
 };
+
+struct vetting;
 
 struct request {
 	uint64_t id;
 	uint32_t conn;
+};
+
+/* A line of the core that may come again and again. */
+struct repeat {
+	uint64_t hash, until_ms;
+	uint32_t held_back;
 };
 
 struct shell {
@@ -60,7 +74,8 @@ struct shell {
 	char node_name[NAME_SIZE];
 	uint64_t confirmed_written_ms;
 	uint64_t fence_incarnation[NODE_MAX + 1];
-	bool members_known, stopping, spare_used;
+	bool stopping, spare_used, quorate;
+	struct repeat repeats[SHELL_REPEATS];
 	int exit_code;
 	/* shell_agents.c */
 	struct started started[RESOURCE_MAX + 1];
@@ -72,9 +87,12 @@ struct shell {
 	uint32_t n_waiters;
 	struct stream streams[SHELL_SNAPSHOTS_MAX];
 	struct request requests[PENDING_MAX];
-	uint32_t n_requests, n_vettings;
-	uint64_t next_request;
-	struct tag told;
+	uint32_t n_requests;
+	uint64_t next_request, leave_request, leave_next_ms;
+	struct fetch *fetches;
+	/* shell_vet.c */
+	struct vetting *vettings;
+	uint32_t n_vettings;
 	struct change_op op; /* scratch */
 };
 
@@ -93,7 +111,16 @@ void shell_control_close(struct shell *s);
 void shell_control_reply(struct shell *s, const struct core_action *a);
 /* After each step: clients that wait for news get them. */
 void shell_control_news(struct shell *s);
-/* Asks the cluster to drain this node and let it go. */
-void shell_control_leave(struct shell *s, uint32_t conn, bool force);
+/* Asks the cluster to drain this node and let it go, unless that is under way. */
+void shell_control_leave(struct shell *s);
+/* The one answer of a request. */
+void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail);
+/* Hands a change to the core; its answer goes to `conn`. */
+void shell_control_submit(struct shell *s, uint32_t conn, const void *ops, size_t len);
+
+/* Hands the change over when the agents of its resources accept their parameters. */
+void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len);
+/* Changes that still wait are answered: they were not made. */
+void shell_vet_close(struct shell *s);
 
 #endif

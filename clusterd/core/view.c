@@ -142,7 +142,7 @@ void view_lost(struct core *c)
 static void no_quorum(struct core *c)
 {
 	if (c->phase != PHASE_NO_QUORUM)
-		core_trace(c, LOG_WARNING, "no quorum: %d of the members' votes are not a majority",
+		core_trace(c, LOG_INFO, "no quorum: %d of the members' votes are not a majority",
 			   nodeset_count(c->view.hello[c->view.winner].votes & core_participants(c)));
 	c->phase = PHASE_NO_QUORUM;
 	say_vote(c, false);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clusterd/io/soon.h"
 #include "units.h"
 
 #define NS_PER_MS 1000000ull
@@ -241,7 +242,7 @@ static void deliver_later(void *data)
 static void job_finish_later(struct job *job)
 {
 	job->state = JOB_FINISHED;
-	if (qb_loop_job_add(job->a->loop, QB_LOOP_MED, job, deliver_later) < 0)
+	if (soon_add(job->a->loop, QB_LOOP_MED, job, deliver_later, &job->soon) < 0)
 		abort(); /* out of memory for a few bytes: a lost result would block the resource for ever */
 }
 
@@ -922,7 +923,7 @@ static void jobs_free(struct agents *a)
 		bool kill = !job->resource || job->request.action == AGENT_MONITOR;
 
 		if (job->state == JOB_FINISHED)
-			qb_loop_job_del(a->loop, QB_LOOP_MED, job, deliver_later);
+			qb_loop_timer_del(a->loop, job->soon);
 		if (job->retry)
 			qb_loop_timer_del(a->loop, job->retry);
 		if (job->process)

@@ -77,6 +77,7 @@ struct job {
 	struct capture *capture; /* from the spawn on: a waiting job is small */
 	uint64_t requested_ms, started_ms;
 	qb_loop_timer_handle retry; /* set while RUNNING without a process: the host is short of something */
+	qb_loop_timer_handle soon;  /* while FINISHED: its delivery */
 	/* The result, valid from FINISHED (or STUCK) on. */
 	enum agent_status status;
 	int rc;

@@ -14,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusterd/io/soon.h"
+
 enum query_state { QUERY_READY, QUERY_FETCHING, QUERY_VALIDATING, QUERY_FINISHED };
 
 struct query {
 	struct agents *a;
 	struct query *next, **prev;
 	enum query_state state;
+	qb_loop_timer_handle soon; /* while FINISHED */
 	agents_validated_fn done;
 	void *user;
 	struct request request;
@@ -56,7 +59,7 @@ static void finish_now(void *data)
 static void query_finish_later(struct query *q)
 {
 	q->state = QUERY_FINISHED;
-	if (qb_loop_job_add(q->a->loop, QB_LOOP_MED, q, finish_now) < 0)
+	if (soon_add(q->a->loop, QB_LOOP_MED, q, finish_now, &q->soon) < 0)
 		abort(); /* out of memory for a few bytes: the caller would wait for ever */
 }
 
@@ -281,7 +284,7 @@ void queries_free(struct agents *a)
 		struct query *q = a->queries;
 
 		if (q->state == QUERY_FINISHED)
-			qb_loop_job_del(a->loop, QB_LOOP_MED, q, finish_now);
+			qb_loop_timer_del(a->loop, q->soon);
 		*q->prev = q->next;
 		if (q->next)
 			q->next->prev = q->prev;

@@ -3,8 +3,6 @@
 #include "clusterd/io/control.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <qb/qbipcs.h>
 #include <qb/qbutil.h>
 #include <stdio.h>
@@ -15,9 +13,6 @@
 #include "bounds.h"
 #include "clusterd/io/process.h"
 #include "units.h"
-
-#define GROUP_LIST_MAX 256     /* groups of one user that are looked at */
-#define GROUP_BUFFER_SIZE 65536 /* getgrnam_r(3): the members' names too */
 
 struct waiting {
 	struct waiting *next;
@@ -42,7 +37,7 @@ struct control {
 	qb_ipcs_service_t *service;
 	struct control_handlers handlers;
 	void *ctx;
-	char group_full[NAME_SIZE], group_read[NAME_SIZE];
+	struct access *access;
 	struct client *clients[CONTROL_CLIENT_MAX];
 	uint32_t last_id;
 	qb_loop_timer_handle flush_timer;
@@ -67,47 +62,6 @@ static int32_t poll_mod(enum qb_loop_priority p, int32_t fd, int32_t events, voi
 }
 
 static int32_t poll_del(int32_t fd) { return qb_loop_poll_del(poll_loop, fd); }
-
-/* --- who may connect --- */
-
-static bool group_id(const char *name, gid_t *ret_gid)
-{
-	char *buffer = malloc(GROUP_BUFFER_SIZE);
-	struct group group, *found = NULL;
-
-	if (buffer && !getgrnam_r(name, &group, buffer, GROUP_BUFFER_SIZE, &found) && found)
-		*ret_gid = group.gr_gid;
-	free(buffer);
-	return found;
-}
-
-static bool user_in_group(uid_t uid, gid_t primary, const char *name)
-{
-	char buffer[4096];
-	struct passwd user, *found = NULL;
-	gid_t gid = 0, groups[GROUP_LIST_MAX];
-	int n = GROUP_LIST_MAX;
-
-	if (!name[0] || !group_id(name, &gid))
-		return false;
-	if (primary == gid)
-		return true;
-	if (getpwuid_r(uid, &user, buffer, sizeof(buffer), &found) || !found)
-		return false;
-	if (getgrouplist(user.pw_name, user.pw_gid, groups, &n) < 0)
-		n = GROUP_LIST_MAX;
-	for (int i = 0; i < n; i++)
-		if (groups[i] == gid)
-			return true;
-	return false;
-}
-
-static enum control_access access_of(const struct control *c, uid_t uid, gid_t gid)
-{
-	if (uid == 0 || user_in_group(uid, gid, c->group_full))
-		return CONTROL_FULL;
-	return user_in_group(uid, gid, c->group_read) ? CONTROL_READ : 0;
-}
 
 /* --- clients --- */
 
@@ -134,11 +88,14 @@ static void backlog_clear(struct client *client)
 static int32_t on_accept(qb_ipcs_connection_t *connection, uid_t uid, gid_t gid)
 {
 	struct control *c = qb_ipcs_connection_service_context_get(connection);
-	enum control_access access = access_of(c, uid, gid);
+	struct qb_ipcs_connection_stats stats = { 0 };
+	enum control_access access;
 	struct client *client;
 	size_t slot = 0;
 
-	if (!access)
+	qb_ipcs_connection_stats_get(connection, &stats, QB_FALSE);
+	access = access_of(c->access, stats.client_pid, uid, gid);
+	if (access == CONTROL_NONE)
 		return -EACCES;
 	while (slot < CONTROL_CLIENT_MAX && c->clients[slot])
 		slot++;
@@ -370,11 +327,15 @@ int control_open(struct control **ret_control, qb_loop_t *loop, const char *run_
 	c->loop = poll_loop = loop;
 	c->handlers = *handlers;
 	c->ctx = ctx;
-	snprintf(c->group_full, sizeof(c->group_full), "%s", group_full ? group_full : "clusterd");
-	snprintf(c->group_read, sizeof(c->group_read), "%s", group_read ? group_read : "clusterd-ro");
+	error = access_new(&c->access, group_full ? group_full : "clusterd", group_read ? group_read : "clusterd-ro");
+	if (error) {
+		free(c);
+		return error;
+	}
 	control_name(run_dir, name);
 	c->service = qb_ipcs_create(name, 0, QB_IPC_NATIVE, &service_handlers);
 	if (!c->service) {
+		access_free(c->access);
 		free(c);
 		return -ENOMEM;
 	}
@@ -383,6 +344,7 @@ int control_open(struct control **ret_control, qb_loop_t *loop, const char *run_
 	qb_ipcs_enforce_buffer_size(c->service, CONTROL_BUFFER_SIZE);
 	error = qb_ipcs_run(c->service);
 	if (error) {
+		access_free(c->access);
 		free(c); /* qb_ipcs_run() has dropped the service */
 		return error;
 	}
@@ -403,5 +365,6 @@ void control_close(struct control *c)
 		c->clients[i]->owner = NULL;
 	}
 	qb_ipcs_destroy(c->service);
+	access_free(c->access);
 	free(c);
 }

@@ -3,7 +3,7 @@
  * The control socket: a libqb IPC server that hands opaque requests to the caller and carries its replies, in any order and
  * at any time. A client that reads slowly, or not at all, costs a bounded backlog and then its connection; it never blocks.
  *
- * Access: uid 0 or group `clusterd`: full; group `clusterd-ro`: read; others are refused (-EACCES at connect).
+ * Access: uid 0 or group `clusterd`: full; group `clusterd-ro`: read; others are refused (-EACCES at connect); see access.h.
  */
 #ifndef CLUSTERD_CONTROL_H
 #define CLUSTERD_CONTROL_H
@@ -14,13 +14,12 @@
 #include <qb/qbloop.h>
 
 #include "clusterd/control_wire.h"
+#include "clusterd/io/access.h"
 
 #define CONTROL_CLIENT_MAX 64             /* connections at once; one more is refused with -EMFILE */
 #define CONTROL_BACKLOG_MAX (1u << 20)    /* bytes waiting for one client */
 #define CONTROL_FLUSH_MS 10               /* pause before a full client is tried again */
 #define CONTROL_STALL_MS 30000            /* a client that took nothing for so long is dropped */
-
-enum control_access { CONTROL_READ = 1, CONTROL_FULL = 2 };
 
 struct control;
 

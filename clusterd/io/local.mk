@@ -2,6 +2,8 @@
 # Adapters to the outside, one a file: corosync, store, agents, watchdog, control socket.
 
 libcluster_io_a_SOURCES = \
+	clusterd/io/access.c \
+	clusterd/io/access.h \
 	clusterd/io/agent_environ.c \
 	clusterd/io/agent_metadata.c \
 	clusterd/io/agent_monitor.c \
@@ -22,6 +24,7 @@ libcluster_io_a_SOURCES = \
 	clusterd/io/ring_cmap.c \
 	clusterd/io/ring_device.c \
 	clusterd/io/ring_private.h \
+	clusterd/io/soon.h \
 	clusterd/io/store.c \
 	clusterd/io/store.h \
 	clusterd/io/store_db.c \

@@ -8,6 +8,7 @@ script_tests += \
 root_tests += \
 	tests/lab/lab_badinput_test.py \
 	tests/lab/lab_ctl_test.py \
+	tests/lab/lab_daemon_test.py \
 	tests/lab/lab_gc_test.py \
 	tests/lab/lab_network_test.py \
 	tests/lab/lab_power_test.py \
