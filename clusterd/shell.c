@@ -491,8 +491,9 @@ static void on_ready(void *ctx)
 	}
 	qb_loop_timer_add(s->loop, QB_LOOP_HIGH, (uint64_t)CORE_TICK_MS * QB_TIME_NS_IN_MSEC, s, on_tick, &s->timer);
 	if (!ring_info(s->ring)->device)
-		log_warning("no_quorum_device", "consequence=%s", log_quote("corosync counts its own quorum; give corosync.conf the "
-			    "section quorum.device with model clusterd, see clusterd(8), so that both say the same"));
+		log_warning("no_quorum_device", "consequence=%s",
+			    log_quote("corosync counts its own quorum; give corosync.conf the section quorum.device with model "
+				      "clusterd, see clusterd(8), so that both say the same"));
 	log_notice("ready", "node=%s id=%u watchdog=%s fence_command=%s", s->node_name, s->self,
 		   s->watchdog ? s->options.watchdog : "none", log_quote(s->options.fence_command));
 	sd_notify(0, "READY=1");

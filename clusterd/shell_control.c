@@ -405,8 +405,9 @@ static void metadata(struct shell *s, uint32_t conn, const char *agent)
 	if (!ret)
 		return;
 	fetch_done(f);
-	shell_control_answer(s, conn, REFUSED_AGENT, ret == -EINVAL ? "an agent is named ocf:PROVIDER:TYPE, for example ocf:heartbeat:IPaddr2" :
-							strerror(-ret));
+	shell_control_answer(s, conn, REFUSED_AGENT,
+			     ret == -EINVAL ? "an agent is named ocf:PROVIDER:TYPE, for example ocf:heartbeat:IPaddr2" :
+					      strerror(-ret));
 }
 
 static void on_backup(void *ctx, int error, const char *text)
@@ -441,7 +442,8 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 	off_t from;
 
 	if (fd < 0 || fstat(fd, &st)) {
-		shell_control_answer(s, conn, REFUSED_IO, "the log file of this node cannot be read; see log_file in clusterd.conf");
+		shell_control_answer(s, conn, REFUSED_IO,
+				     "the log file of this node cannot be read; see log_file in clusterd.conf");
 		return;
 	}
 	from = st.st_size > LOG_TAIL_MAX ? st.st_size - LOG_TAIL_MAX : 0;
