@@ -5,6 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "clusterd/core/canary.h"
 #include "clusterd/core/core_private.h"
 #include "clusterd/core/timetable.h"
 
@@ -150,7 +151,8 @@ static void apply_leave(struct core *c, uint32_t sender, const struct msg_leave 
 {
 	const struct node *n = state_node(c->state, sender);
 
-	if (n && n->incarnation == m->incarnation && n->admin == ADMIN_STOPPING && !c->state->load[sender].roles)
+	if (n && n->incarnation == m->incarnation && n->admin == ADMIN_STOPPING &&
+	    (CANARY(CANARY_LEAVE_RUNNING) || !c->state->load[sender].roles))
 		node_left(&c->engine, c->state, sender);
 }
 
