@@ -49,5 +49,5 @@ check-root: all $(check_LIBRARIES) $(check_PROGRAMS)
 
 # make bench: every figure; make bench B=name: one.
 .PHONY: bench
-bench: all $(check_LIBRARIES) $(check_PROGRAMS)
-	$(AM_TESTS_ENVIRONMENT) $(PYTHON3) -B $(srcdir)/tests/bench/bench $(B)
+bench: all $(check_LIBRARIES) $(bench_programs)
+	@$(AM_TESTS_ENVIRONMENT) $(PYTHON3) -B $(srcdir)/tests/bench/bench $(B)

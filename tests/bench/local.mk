@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Figures: tests/bench/README.md says how to add one.
 
-test_tools += \
+bench_programs = \
 	tests/bench/bench_agents \
 	tests/bench/bench_changes \
 	tests/bench/bench_plan \
 	tests/bench/bench_spawn \
 	tests/bench/bench_stamp \
 	$(NULL)
+test_tools += $(bench_programs)
 root_tests += \
 	tests/bench/bench_smoke_test.py \
 	$(NULL)
