@@ -138,11 +138,16 @@ static void on_commit(void *ctx, uint64_t cookie, int error)
 	struct core_event e = { .kind = EVENT_PERSISTED };
 	struct store_status status;
 
-	if (error) {
+	if (error && !s->store_failing) {
 		store_status(s->store, &status);
-		log_error("database_not_written", "error=%s", log_quote(status.error_text));
-		return;
+		log_error("database_not_written", "error=%s consequence=%s", log_quote(status.error_text),
+			  log_quote("tried again every second; the others go on, a majority of the disks is enough"));
+	} else if (!error && s->store_failing) {
+		log_notice("database_written", "%s", "again");
 	}
+	s->store_failing = error;
+	if (error)
+		return;
 	e.persisted.cookie = cookie;
 	shell_step(s, &e);
 }

@@ -62,6 +62,7 @@ struct ledger {
 	struct tag own;       /* durable here */
 	uint64_t durable[NODE_MAX + 1]; /* sequence in the present epoch, by node */
 	uint64_t committed;   /* sequence that a majority has on disk */
+	uint64_t behind_ms[NODE_MAX + 1]; /* monotonic: since when a node's disk lags and makes no progress; 0: it does not */
 	bool durable_in_flight;
 	uint64_t digest_seq[DIGESTS_KEPT], digest[DIGESTS_KEPT];
 	nodeset_t differs;    /* nodes whose digest was not ours */

@@ -14,7 +14,19 @@ static nodeset_t waiting_for(const struct core *c)
 	}
 }
 
-/* Members whose disk lags behind the majority's, or that have been quiet for longer than they should. */
+#define DISK_SLOW_MS 2000 /* a commit takes milliseconds, on a bad day a few hundred */
+
+static bool disk_is_slow(const struct core *c, uint32_t id, uint64_t mono_ms)
+{
+	return c->ledger.behind_ms[id] && mono_ms > c->ledger.behind_ms[id] + DISK_SLOW_MS;
+}
+
+static bool is_quiet(const struct core *c, uint32_t id, uint64_t mono_ms)
+{
+	return c->heard_ms[id] && mono_ms > c->heard_ms[id] + 2 * (uint64_t)core_cluster(c)->alive_ms + 1000;
+}
+
+/* Members that have more to write and write nothing, or that have been quiet for longer than they should. */
 static nodeset_t slow_members(const struct core *c, uint64_t mono_ms)
 {
 	nodeset_t set = 0;
@@ -22,8 +34,7 @@ static nodeset_t slow_members(const struct core *c, uint64_t mono_ms)
 	if (!core_active(c))
 		return 0;
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
-		if (nodeset_has(core_participants(c), id) && c->heard_ms[id] && mono_ms > c->heard_ms[id] &&
-		    mono_ms - c->heard_ms[id] > 2 * (uint64_t)core_cluster(c)->alive_ms + 1000)
+		if (nodeset_has(core_participants(c), id) && (is_quiet(c, id, mono_ms) || disk_is_slow(c, id, mono_ms)))
 			set |= NODE_BIT(id);
 	return set;
 }
@@ -54,7 +65,7 @@ static void describe(struct core *c, const struct core_status *s)
 	else if (s->waiting_for)
 		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s", names);
 	else if (s->slow)
-		snprintf(c->text, sizeof(c->text), "waiting for a sign of life of %s", names);
+		snprintf(c->text, sizeof(c->text), "waiting for the disk or a sign of life of %s", names);
 }
 
 void core_status(struct core *c, uint64_t mono_ms, struct core_status *ret)

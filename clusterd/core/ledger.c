@@ -13,6 +13,7 @@ void ledger_reset(struct core *c)
 {
 	memset(c->ledger.durable, 0, sizeof(c->ledger.durable));
 	memset(c->ledger.digest_seq, 0, sizeof(c->ledger.digest_seq));
+	memset(c->ledger.behind_ms, 0, sizeof(c->ledger.behind_ms));
 	c->ledger.committed = 0;
 	c->ledger.durable_in_flight = false;
 	c->ledger.differs = 0;
@@ -32,11 +33,22 @@ static void hand_to_disk(struct core *c)
 	core_act(c, &a);
 }
 
+/* There is something new: whose disk had everything is behind from now on. For status alone. */
+static void note_behind(struct core *c)
+{
+	nodeset_t set = core_active(c) ? core_participants(c) : 0;
+
+	for (; set; set &= set - 1)
+		if (!c->ledger.behind_ms[nodeset_first(set)])
+			c->ledger.behind_ms[nodeset_first(set)] = c->mono_ms;
+}
+
 /* Asks for what was changed to be made durable; while many such are on their way, one more waits and covers all after. */
 void ledger_commit(struct core *c)
 {
 	bool urgent = c->phase == PHASE_LOADING; /* a promise must have a cookie of its own */
 
+	note_behind(c);
 	if (!urgent && c->ledger.cookie - c->ledger.cookie_done >= COMMITS_IN_FLIGHT_MAX / 2)
 		c->ledger.commit_held = true;
 	else
@@ -101,6 +113,7 @@ static void note_durable(struct core *c, uint32_t sender, uint64_t epoch, uint64
 	if (epoch != c->state->tag.epoch || seq <= c->ledger.durable[sender])
 		return;
 	c->ledger.durable[sender] = seq;
+	c->ledger.behind_ms[sender] = seq >= c->state->tag.seq ? 0 : c->mono_ms;
 	recount(c);
 }
 

@@ -15,7 +15,7 @@ from labtest import check, check_equal, eventually
 CLUSTER = None
 ADMINS, READERS, STRANGER = 64242, 64243, 64244  # ids that no Debian has
 STATUS_LOOPS = int(os.environ.get('STATUS_LOOPS', '400'))
-GROWTH_KIB = 1024  # resident memory that so many requests may add: allocator's slack, not a leak a request
+GROWTH_KIB = 2048  # the ring of events and the flight recorder fill; a leak in each request would be far more
 
 
 def lab():
@@ -142,7 +142,8 @@ def test_no_growth():
     requests('node1', STATUS_LOOPS)
     grown = resident_kib('node1') - kib
     print(f'{STATUS_LOOPS} x (status and change): {grown} KiB more than {kib}', flush=True)
-    check(grown < GROWTH_KIB, f'grew by {grown} KiB')
+    if not sh('node1', f'grep libasan /proc/{pid_of("node1")}/maps').stdout:  # which keeps what is freed for a while
+        check(grown < GROWTH_KIB, f'grew by {grown} KiB')
     eventually(lambda: descriptors('node1') <= fds, 10, f'descriptors: {descriptors("node1")}, before {fds}', 0.2)
 
 
@@ -204,6 +205,29 @@ def test_import():
     got = import_file(before)
     check_equal(got.returncode, 0, f'import of what was before: {got.stderr}')
     check_equal(len(roles()), 2, 'roles after')
+
+
+# -- disk
+
+
+def test_full_disk():
+    """One disk is full to the last byte: changes go on, status says which node is slow, that node why; then it catches up."""
+    def status(host):
+        return json.loads(CLUSTER.ctl(host, '--json', 'status').stdout)['status']
+
+    sh('node3', 'cd /var/lib/clusterd; dd if=/dev/zero of=fill bs=64k; dd if=/dev/zero of=fill2 bs=512; sync')
+    try:
+        for i in range(40):
+            CLUSTER.any_ctl('role', 'set', 'track1', f'cpu={3000 + i}')
+        eventually(lambda: status('node1')['slow'] == ['node3'], 15, f'node1 names the slow one: {status("node1")}', 0.2)
+        check(re.search('Slow.*node3', CLUSTER.ctl('node2', 'status').stdout), 'so does node2, for people')
+        check('full' in status('node3')['store_error'], f'node3 says why: {status("node3")}')
+        check_equal(log_of('node3').count('database_not_written'), 1, 'lines about it in the log')
+    finally:
+        sh('node3', 'rm -f /var/lib/clusterd/fill*')
+    eventually(lambda: not status('node1')['slow'] and not status('node3')['store_error'], 15, 'it catches up', 0.2)
+    check('database_written' in log_of('node3'), 'the log says so')
+    CLUSTER.verify()
 
 
 # -- ends and starts
@@ -326,6 +350,15 @@ def test_stopped_corosync():
     CLUSTER.any_ctl('role', 'set', 'track1', 'cpu=7')
     check(time.monotonic() - start < 20, 'a change is made without it')
     CLUSTER.verify()
+
+
+def test_the_end():
+    """Every node is told to end, one after the other; the last has nowhere to move its roles. No sanitizer found anything."""
+    for host in CLUSTER.names:
+        send_signal(host, 'TERM')
+        eventually(lambda: ended(host), 40, f'clusterd of {host} ends: {log_of(host)[-800:]}', 0.1)
+        said = log_of(host)
+        check(not re.search(r'Sanitizer|runtime error:', said), f'{host}: {said[-6000:]}')
 
 
 def main():
