@@ -564,13 +564,15 @@ static void claim_witness(struct core *c)
 	struct view *v = &c->view;
 	struct core_action a = { .kind = ACTION_WITNESS_CLAIM };
 
-	if (v->winner != c->config.self || v->witness_claimed || c->mono_ms < v->witness_next_ms ||
+	/* A voter claims: the first commit needs the disks of all voters here, as the view would not need the witness otherwise. */
+	if (nodeset_first(table(c).nodes & electors(c)) != c->config.self || v->witness_claimed || c->mono_ms < v->witness_next_ms ||
 	    !votes_need_witness(table(c), electors(c)))
 		return;
 	v->witness_claimed = true;
 	v->witness_next_ms = c->mono_ms + WITNESS_RETRY_MS;
-	a.witness.have_epoch = c->state->tag.epoch;
+	a.witness.have_epoch = v->hello[v->winner].epoch;
 	a.witness.take_epoch = next_epoch(c);
+	a.witness.present = electors(c);
 	core_act(c, &a);
 }
 

@@ -73,7 +73,8 @@ bool votes_step(struct votes now, struct votes wanted, nodeset_t present, bool w
 	if (drop | add)
 		steps[n++] = (struct votes){ now.nodes ^ NODE_BIT(nodeset_first(drop ? drop : add)), now.witness };
 	for (uint32_t i = 0; i < n; i++) {
-		if (!votes_majority(steps[i], present, witness_held))
+		/* The witness alone never is the cluster: the last node keeps its vote. */
+		if (!steps[i].nodes || !votes_majority(steps[i], present, witness_held))
 			continue;
 		*ret = steps[i];
 		return true;
