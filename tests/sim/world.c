@@ -311,7 +311,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_VOTE:
 		break;
 	case ACTION_WITNESS_CLAIM:
-		witness_claim(w, n, a->witness.have_epoch, a->witness.take_epoch);
+		witness_claim(w, n, a);
 		break;
 	case ACTION_WITNESS_RELEASE:
 		witness_release(w, n);

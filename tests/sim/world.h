@@ -192,6 +192,7 @@ struct sim_node {
 	/* witness */
 	bool witness_claimed;
 	uint64_t witness_have, witness_take; /* epochs of the claim */
+	nodeset_t witness_present;
 	/* what the checks remember */
 	enum core_phase phase;
 	uint64_t view;
@@ -241,7 +242,8 @@ struct event_record {
 struct witness {
 	uint32_t holder; /* node, 0: free */
 	uint64_t lease_us;
-	uint64_t epoch; /* highest it was claimed for */
+	uint64_t epoch; /* highest it was claimed for … */
+	uint32_t by;	/* … and by whom */
 	nodeset_t cut;	/* cannot reach it */
 };
 
@@ -395,7 +397,7 @@ void watchdog_pet(struct world *w, struct sim_node *n, uint64_t generation);
 void watchdog_expire(struct world *w, struct sim_node *n, uint64_t generation);
 void fence_action(struct world *w, struct sim_node *n, uint32_t node, uint64_t incarnation);
 void fence_ended(struct world *w, struct sim_node *n, uint32_t node, uint64_t incarnation);
-void witness_claim(struct world *w, struct sim_node *n, uint64_t have_epoch, uint64_t take_epoch);
+void witness_claim(struct world *w, struct sim_node *n, const struct core_action *a);
 void witness_release(struct world *w, struct sim_node *n);
 void witness_answer(struct world *w, struct sim_node *n);
 void witness_lost(struct world *w, struct sim_node *n);

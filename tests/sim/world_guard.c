@@ -106,10 +106,11 @@ void fence_ended(struct world *w, struct sim_node *n, uint32_t node, uint64_t in
 
 /* ---- the witness: one holder at a time; a holder that is gone keeps it until its lease ends ---- */
 
-void witness_claim(struct world *w, struct sim_node *n, uint64_t have_epoch, uint64_t take_epoch)
+void witness_claim(struct world *w, struct sim_node *n, const struct core_action *a)
 {
-	n->witness_have = have_epoch;
-	n->witness_take = take_epoch;
+	n->witness_have = a->witness.have_epoch;
+	n->witness_take = a->witness.take_epoch;
+	n->witness_present = a->witness.present;
 	if (n->witness_claimed)
 		return;
 	n->witness_claimed = true;
@@ -147,7 +148,7 @@ void witness_answer(struct world *w, struct sim_node *n)
 	    holder->frozen_us + w->options.witness_lease_ms * US_PER_MS < w->now_us)
 		w->witness.holder = 0;
 	free_now = (!w->witness.holder && w->now_us >= w->witness.lease_us) || w->witness.holder == n->id;
-	free_now &= w->witness.epoch <= n->witness_have;
+	free_now &= w->witness.epoch <= n->witness_have || nodeset_has(n->witness_present, w->witness.by);
 
 	if (!n->witness_claimed)
 		return;
@@ -159,6 +160,7 @@ void witness_answer(struct world *w, struct sim_node *n)
 	if (w->witness.holder != n->id) {
 		w->witness.holder = n->id;
 		w->witness.epoch = n->witness_take;
+		w->witness.by = n->id;
 		witness_tell(w, n, true);
 	}
 	if (n->process)
