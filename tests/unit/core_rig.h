@@ -30,7 +30,7 @@ struct rig_node {
 	struct rig_run runs[RIG_RUNS]; /* operations the agents have not answered */
 	uint32_t n_runs, n_restarts, n_left, n_claims, n_releases, n_replies;
 	uint32_t last_id; /* of the requests asked here */
-	int answers[64]; /* refusal by request, -1: none yet */
+	int answers[2 * PENDING_MAX]; /* refusal by request, -1: none yet */
 	char detail[TEXT_SIZE];   /* of the newest answer */
 	bool quorate, running[64];
 	uint32_t proposed[128]; /* by message type */

@@ -9,6 +9,7 @@ unit_tests += \
 	tests/unit/test_agents_real \
 	tests/unit/test_agents_record \
 	tests/unit/test_bytes \
+	tests/unit/test_bounds \
 	tests/unit/test_change \
 	tests/unit/test_core \
 	tests/unit/test_ctl \
