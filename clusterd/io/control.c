@@ -97,6 +97,9 @@ static int32_t on_accept(qb_ipcs_connection_t *connection, uid_t uid, gid_t gid)
 	access = access_of(c->access, stats.client_pid, uid, gid);
 	if (access == CONTROL_NONE)
 		return -EACCES;
+	/* The client names the size of the shared memory, four gigabytes if it likes: even a reader could stop the host. */
+	if ((uint32_t)qb_ipcs_connection_get_buffer_size(connection) > CONTROL_BUFFER_SIZE)
+		return -EMSGSIZE;
 	while (slot < CONTROL_CLIENT_MAX && c->clients[slot])
 		slot++;
 	if (slot == CONTROL_CLIENT_MAX)

@@ -117,6 +117,43 @@ def test_too_many_clients():
     eventually(lambda: CLUSTER.ctl('node1', 'status').returncode == 0, 10, 'places are free again', 0.1)
 
 
+def has_asan(host):
+    return bool(sh(host, f'grep libasan /proc/{pid_of(host)}/maps').stdout)
+
+
+RAW_CLIENTS = """
+import os, random, socket, struct, time
+random.seed(3)
+address = bytes(1) + b'clusterd'.ljust(107, bytes(1))
+held = []
+for i in range(200):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.connect(address)
+    hello = struct.pack('<iiI', -1, 24, random.choice([0xffffffff, 0, 1, 65536, 2**31 - 1])).ljust(24, bytes(1))
+    try:
+        s.send([os.urandom(random.randrange(1, 4000)), hello, hello[:9], bytes([255]) * 64, bytes(1)][i % 5])
+    except OSError:
+        pass
+    if i % 3:
+        s.close()
+    else:
+        held.append(s)
+time.sleep(0.3)
+"""
+
+
+def test_raw_clients():
+    """Nonsense and silence where libqb's handshake belongs: the daemon goes on, and keeps nothing of it."""
+    if has_asan('node1'):
+        return  # libqb allocates what a stranger asks for, before it asks us; only a sanitizer really touches that memory
+    before, pid = descriptors('node1'), pid_of('node1')
+    got = lab().exec('node1', '/usr/bin/python3', '-c', RAW_CLIENTS)
+    check_equal(got.returncode, 0, f'the clients: {got.stderr}')
+    answers('node1')
+    check_equal(pid_of('node1'), pid, 'the daemon')
+    eventually(lambda: descriptors('node1') <= before + 2, 10, f'descriptors: {descriptors("node1")}, before {before}', 0.2)
+
+
 def descriptors(host):
     return int(sh(host, f'ls /proc/{pid_of(host)}/fd | wc -l').stdout)
 
@@ -142,7 +179,7 @@ def test_no_growth():
     requests('node1', STATUS_LOOPS)
     grown = resident_kib('node1') - kib
     print(f'{STATUS_LOOPS} x (status and change): {grown} KiB more than {kib}', flush=True)
-    if not sh('node1', f'grep libasan /proc/{pid_of("node1")}/maps').stdout:  # which keeps what is freed for a while
+    if not has_asan('node1'):  # which keeps what is freed for a while
         check(grown < GROWTH_KIB, f'grew by {grown} KiB')
     eventually(lambda: descriptors('node1') <= fds, 10, f'descriptors: {descriptors("node1")}, before {fds}', 0.2)
 
