@@ -29,6 +29,7 @@ class Figure:
         self.bench, self.name, self.unit, self.target, self.less, self.note = bench, name, unit, target, less, note
         self.samples = [float(s) for s in (samples if isinstance(samples, (list, tuple)) else [samples])]
         self.value = statistics.median(self.samples)
+        self.load = os.getloadavg()[0]  # a figure got on a busy machine says so
 
     def verdict(self):
         if self.target is None:
@@ -42,7 +43,7 @@ class Figure:
     def as_json(self):
         return {'name': self.name, 'bench': self.bench, 'value': self.value, 'unit': self.unit, 'target': self.target,
                 'better': 'less' if self.less else 'more', 'verdict': self.verdict(), 'min': min(self.samples),
-                'max': max(self.samples), 'samples': self.samples, 'note': self.note}
+                'max': max(self.samples), 'samples': self.samples, 'load': self.load, 'note': self.note}
 
 
 def number(value):
