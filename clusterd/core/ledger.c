@@ -83,14 +83,22 @@ void ledger_persisted(struct core *c, uint64_t cookie)
 	say_durable(c);
 }
 
+/*
+ * The witness has no disk: its vote makes a position durable only together with every voter that is here. It remembers the
+ * epoch, so that a later side without any of them is refused; one that has any of them knows the position then.
+ */
 static bool majority_has(const struct core *c, uint64_t seq)
 {
+	struct votes votes = votes_of(c->state);
 	nodeset_t have = 0;
 
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		if (c->ledger.durable[id] >= seq)
 			have |= NODE_BIT(id);
-	return votes_majority(votes_of(c->state), have & core_participants(c), c->view.witness_held);
+	have &= core_participants(c);
+	if (votes_majority(votes, have, false))
+		return true;
+	return !(votes.nodes & core_participants(c) & ~have) && votes_majority(votes, have, c->view.witness_held);
 }
 
 static void recount(struct core *c)
