@@ -398,7 +398,8 @@ static void fault_small(struct world *w, struct swarm *s, enum fault f)
 	case FAULT_FORCE:
 		for (uint32_t id = 1; id <= w->options.nodes && n->phase != PHASE_NO_QUORUM; id++)
 			n = w->nodes[id];
-		if (node_runs(n) && n->phase == PHASE_NO_QUORUM && node_force(w, n, NULL)) {
+		/* One that has never been in a cluster would found its own, and stay a stranger to the others. */
+		if (node_runs(n) && n->phase == PHASE_NO_QUORUM && n->tag.epoch && node_force(w, n, NULL)) {
 			world_trace(w, n, "quorum is forced");
 			w->relax |= 1u << CHECK_I1 | 1u << CHECK_I2;
 			w->counts[COUNT_forced_quorum]++;

@@ -227,8 +227,8 @@ static bool over_capacity(const struct state *s, uint32_t node)
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
 		const struct role *r = state_role(s, id);
 
-		/* Who is nowhere and waits for others to make room has none yet. */
-		if (r && r->owner && (r->owner == node || r->target == node)) {
+		/* Those that are there; one on its way may still wait for others to make room. */
+		if (r && r->owner == node) {
 			cpu += r->cpu;
 			memory += r->memory_mb;
 		}
@@ -252,7 +252,7 @@ static void check_placement(struct world *w, const struct state *s, uint32_t rol
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is paused", r->name, node);
 	else if (n->quarantine_until_ms > s->cluster.now_ms)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is quarantined", r->name, node);
-	else if (r->owner && (r->cpu || r->memory_mb) && over_capacity(s, node))
+	else if (r->owner == node && (r->cpu || r->memory_mb) && over_capacity(s, node))
 		check_fail(w, VERDICT_SAFETY, "I13",
 			   "role %s (owner %u, target %u, reason %u) is placed on n%u, which is too small for it",
 			   r->name, r->owner, r->target, r->reason, node);
