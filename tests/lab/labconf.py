@@ -4,7 +4,10 @@
 HOST_MAX = 63
 NET_MAX = 2
 KNET_HOSTS_MAX = 16  # beyond it udpu: knet costs 200 MB and 9 threads a host
-LARGE_TOKEN_MS = 2000  # lowest token that stays calm with more hosts than that on two cores
+# Tokens that stay calm with more hosts than that on two cores, which other work may want too.
+LARGE_TOKEN_MS = 2000
+HUGE_HOSTS = 33
+HUGE_TOKEN_MS = 5000
 REDUNDANT_TOKEN_MS = 3000
 
 SERVICES = ('watch', 'corosync', 'clusterd')
@@ -45,6 +48,8 @@ def transport(conf):
 def token_ms(conf):
     if conf['token']:
         return conf['token']
+    if conf['hosts'] > HUGE_HOSTS:
+        return HUGE_TOKEN_MS
     if conf['hosts'] > KNET_HOSTS_MAX:
         return LARGE_TOKEN_MS
     return 1000 if conf['nets'] == 1 else REDUNDANT_TOKEN_MS
