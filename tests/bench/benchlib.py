@@ -90,9 +90,10 @@ class Run:
     def program(self, name, times=1):
         """A program that prints "name value unit target verdict" lines; run several times, a figure has several samples."""
         argv = [sys.executable, '-B', f'{SRCDIR}/{name}'] if name.endswith('.py') else [self.tool(name)]
+        env = {'top_srcdir': os.path.dirname(os.path.dirname(SRCDIR)), 'top_builddir': self.builddir, **os.environ}
         found = {}
         for _ in range(times):
-            for line in subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
+            for line in subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, env=env).stdout.splitlines():
                 words = line.split()
                 if len(words) == 5:
                     found.setdefault(words[0], []).append(words[1:])
