@@ -222,7 +222,7 @@ static bool move_by_rule(struct change *c, const struct rule *rule, struct move_
 		uint32_t id = rule->roles[i], at = bound_for(&s->roles[id]);
 		struct placement p;
 
-		if (!at || group_has(g, id) || place_check(s, id, at, NULL) != PLACE_AFFINITY)
+		if (!at || group_has(g, id) || !place_breaks_affinity(s, id, at))
 			continue;
 		place_role(s, id, &request, &p, NULL);
 		if (!p.node || g->n == ARRAY_SIZE(g->roles))

@@ -811,6 +811,15 @@ void place_role(struct state *s, uint32_t role, const struct place_request *requ
 	place_try(&v, role, request, ret, verdicts);
 }
 
+bool place_breaks_affinity(struct state *s, uint32_t role, uint32_t node)
+{
+	struct place_view v = view_of(s);
+	struct rule_view rules;
+
+	rules_look(&v, role, false, &rules);
+	return nodeset_has(rules.not_with, node);
+}
+
 enum place_code place_check(struct state *s, uint32_t role, uint32_t node, struct place_verdict *ret)
 {
 	struct place_view v = view_of(s);

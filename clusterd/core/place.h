@@ -77,6 +77,8 @@ struct placement {
  */
 void place_role(struct state *s, uint32_t role, const struct place_request *request, struct placement *ret,
 		struct place_verdict *verdicts);
+/* Does a hard affinity speak against this node, whatever else does? */
+bool place_breaks_affinity(struct state *s, uint32_t role, uint32_t node);
 /* May this role stay where it is, by hard rules and capacity? PLACE_OK, or what it breaks; rule/other as in a verdict. */
 enum place_code place_check(struct state *s, uint32_t role, uint32_t node, struct place_verdict *ret);
 /* Better home by failback preference: rank of a node in the preferred list, 0 best; UINT32_MAX when not in it. */
