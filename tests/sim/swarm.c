@@ -122,6 +122,7 @@ static void draw_faults(struct swarm *s, struct rng *r)
 		[FAULT_DISK_SLOW] = 5,	    [FAULT_DISK_FULL] = 4,   [FAULT_DATABASE_LOST] = 2,
 		[FAULT_WALL_JUMP] = 4,	    [FAULT_LAG] = 5,	     [FAULT_RESOURCE_DIES] = 12,
 		[FAULT_AGENTS_BAD] = 6,	    [FAULT_WITNESS_CUT] = 3, [FAULT_ADMIN_POWEROFF] = 3,
+		[FAULT_NOISE] = 4,
 	};
 
 	for (uint32_t f = 0; f < FAULT_MAX; f++)
@@ -165,7 +166,7 @@ void swarm_describe(uint64_t seed, uint32_t nodes, FILE *out)
 		"partition",	  "isolate",	 "flap",	   "process-crash", "host-crash",  "power-loss",
 		"process-freeze", "host-freeze", "corosync-crash", "disk-slow",	    "disk-full",   "database-lost",
 		"wall-jump",	  "lag",	 "resource-dies",  "agents-bad",    "witness-cut", "admin-poweroff",
-		"force",
+		"noise",	  "force",
 	};
 	struct swarm s;
 
@@ -394,6 +395,13 @@ static void fault_small(struct world *w, struct swarm *s, enum fault f)
 		n->held_off = true;
 		host_crash(w, n, "switched off by an administrator", false);
 		drive(w, 500, DRIVE_ADMIN, n->id);
+		break;
+	case FAULT_NOISE:
+		if (!n->joined)
+			return;
+		w->counts[COUNT_noise]++;
+		for (uint32_t i = (uint32_t)rng_range(&w->rng, 1, 20); i > 0; i--)
+			ring_noise(w, n);
 		break;
 	case FAULT_FORCE:
 		for (uint32_t id = 1; id <= w->options.nodes && n->phase != PHASE_NO_QUORUM; id++)

@@ -83,6 +83,7 @@ void world_init(struct world *w, const struct world_options *options, uint64_t s
 
 void world_done(struct world *w)
 {
+	ring_forget(w);
 	for (uint32_t id = 1; id <= NODE_MAX; id++)
 		if (w->nodes[id])
 			node_recycle(w->nodes[id]);

@@ -25,6 +25,7 @@
 #define SIM_AGENT_QUEUE 8     /* as io/agents.h: unfinished operations of one resource */
 #define SIM_ACTIONS_MAX 40000 /* actions of one step: a snapshot of everything has about so many objects */
 #define SIM_QUEUE_MAX 1024    /* as io/ring.h: messages waiting for corosync */
+#define SIM_KEPT 16
 #define SIM_MARKS 200	      /* acknowledged changes that are looked for in every later view */
 
 enum counter {
@@ -279,6 +280,7 @@ struct world {
 	uint64_t next_uid, next_pid, next_boot, next_request;
 	struct regroup regroups[SIM_REGROUPS];
 	struct witness witness;
+	struct frame *kept[SIM_KEPT]; /* some messages of before, for those who replay them */
 	bool agents_bad, healed;
 	uint32_t relax; /* checks that are off, by 1 << enum check */
 	bool disarmed_seen;
@@ -359,6 +361,9 @@ void world_node_action(struct world *w, struct sim_node *n, const struct core_ac
 void ring_changed(struct world *w); /* hosts, corosyncs or the network changed: break what is broken, plan new rings */
 void ring_regroup(struct world *w, uint64_t uid);
 void ring_send(struct world *w, struct sim_node *n, const void *data, size_t len);
+/* Bytes that are no message of this moment, as if `n` had sent them: garbage, a damaged message, an old one, a foreign one. */
+void ring_noise(struct world *w, struct sim_node *n);
+void ring_forget(struct world *w); /* kept messages */
 void ring_order(struct world *w, struct sim_node *n, uint64_t uid);
 void ring_deliver(struct world *w, struct sim_node *n);
 void ring_join(struct world *w, struct sim_node *n);

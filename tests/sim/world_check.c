@@ -190,6 +190,8 @@ static uint32_t going_to(const struct role *r)
 
 static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, const char **ret_rule)
 {
+	static char what[4 * NAME_SIZE];
+
 	for (uint32_t id = 1; id <= s->high[KIND_RULE]; id++) {
 		const struct rule *rule = state_rule(s, id);
 		bool mine = false, bad = false;
@@ -208,11 +210,15 @@ static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, con
 			    (s->nodes[at].state != NODE_ONLINE || s->nodes[at].fence_asked ||
 			     s->nodes[at].admin >= ADMIN_DRAINING || other->state == ROLE_STOPPING))
 				continue;
-			bad |= same_scope(s, rule->scope, at, node) == (rule->kind == RULE_ANTI_AFFINITY);
+			if (same_scope(s, rule->scope, at, node) != (rule->kind == RULE_ANTI_AFFINITY))
+				continue;
+			bad = true;
+			snprintf(what, sizeof(what), "%s: %s is %s, owner %u, target %u", rule->name, other->name,
+				 enum_text(enum_values_role_state, other->state), other->owner, other->target);
 		}
 		if (!mine || !bad)
 			continue;
-		*ret_rule = rule->name;
+		*ret_rule = what;
 		return true;
 	}
 	return false;

@@ -639,6 +639,13 @@ void ring_order(struct world *w, struct sim_node *n, uint64_t uid)
 	for (uint32_t batch = 0; n->out.n && batch < ORDER_BATCH; batch++) {
 		struct item item = queue_pop(&n->out);
 
+		if (rng_below(&w->rng, 64) == 0) {
+			uint32_t place = (uint32_t)rng_below(&w->rng, SIM_KEPT);
+
+			frame_put(w->kept[place]);
+			w->kept[place] = item.frame;
+			item.frame->refs++;
+		}
 		item.ring = r->uid;
 		item.index = r->next_index++;
 		item.ordered_us = w->now_us;
@@ -654,6 +661,50 @@ void ring_order(struct world *w, struct sim_node *n, uint64_t uid)
 		frame_put(item.frame);
 	}
 	ring_send(w, n, NULL, 0);
+}
+
+void ring_forget(struct world *w)
+{
+	for (uint32_t i = 0; i < SIM_KEPT; i++) {
+		frame_put(w->kept[i]);
+		w->kept[i] = NULL;
+	}
+}
+
+void ring_noise(struct world *w, struct sim_node *n)
+{
+	const struct frame *old = w->kept[rng_below(&w->rng, SIM_KEPT)];
+	uint8_t bytes[FRAME_MAX];
+	size_t len = rng_below(&w->rng, 400);
+	struct message m;
+	int encoded;
+
+	if (!old || rng_percent(&w->rng, 25)) {
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = (uint8_t)rng_next(&w->rng);
+		ring_send(w, n, bytes, len);
+		return;
+	}
+	memcpy(bytes, old->data, old->len);
+	len = old->len;
+	switch (rng_below(&w->rng, 3)) {
+	case 0:
+		len = rng_below(&w->rng, len);
+		break;
+	case 1:
+		bytes[rng_below(&w->rng, len)] ^= (uint8_t)(1 << rng_below(&w->rng, 8));
+		break;
+	default:
+		/* Sound, of another view and another cluster. */
+		if (message_decode(old->data, old->len, &m) != FRAME_OK)
+			return;
+		m.cluster_id = rng_next(&w->rng) | 1;
+		m.view = rng_next(&w->rng);
+		encoded = message_encode(&m, bytes, sizeof(bytes));
+		len = encoded > 0 ? (size_t)encoded : 0;
+		break;
+	}
+	ring_send(w, n, bytes, len);
 }
 
 static void deliver(struct world *w, struct sim_node *n, struct item *item)
