@@ -135,6 +135,7 @@ struct core {
 	uint64_t lost_ms[NODE_MAX + 1];       /* monotonic: since when we wait for its end */
 	uint64_t opened_epoch;                /* the newest this node took part in */
 	uint64_t fence_next_ms[NODE_MAX + 1];
+	uint64_t asked_ms[NODE_MAX + 1];      /* monotonic: since when a member is to be fenced for a failed stop */
 	uint64_t proof_next_ms[NODE_MAX + 1], kick_ms[NODE_MAX + 1];
 	bool clock_in_flight, votes_in_flight, leave_sent, changed_since_clock;
 	uint64_t exclude_sent_ms;
@@ -185,7 +186,8 @@ void view_open(struct core *c);
 
 /* ledger.c */
 void ledger_reset(struct core *c);
-void ledger_commit(struct core *c);
+/* Hands the position to the disk; returns the cookie whose completion covers it. */
+uint64_t ledger_commit(struct core *c);
 void ledger_persisted(struct core *c, uint64_t cookie);
 void ledger_durable(struct core *c, uint32_t sender, const struct msg_durable *m);
 void ledger_alive(struct core *c, uint32_t sender, const struct msg_alive *m);

@@ -39,11 +39,11 @@ static void fence_by_time(struct core *c, uint32_t id)
 	propose_fenced(c, id, FENCE_BY_TIME);
 }
 
-static void fence_by_command(struct core *c, uint32_t id)
+static void fence_by_command(struct core *c, uint32_t id, uint64_t since_ms)
 {
 	struct core_action a = { .kind = ACTION_FENCE };
 
-	if (c->mono_ms < c->fence_next_ms[id] || !core_is_actor(c, c->mono_ms - c->lost_ms[id]))
+	if (c->mono_ms < c->fence_next_ms[id] || !core_is_actor(c, c->mono_ms - since_ms))
 		return;
 	c->fence_next_ms[id] = c->mono_ms + FENCE_RETRY_MS;
 	a.fence.node = id;
@@ -60,13 +60,17 @@ static void fence_lost(struct core *c)
 		if (!state_node(c->state, id))
 			continue;
 		/* A member where a stop failed is to be switched off; it then becomes a lost one. */
-		if (c->state->nodes[id].fence_asked && id != c->config.self)
-			fence_by_command(c, id);
+		if (!c->state->nodes[id].fence_asked)
+			c->asked_ms[id] = 0;
+		else if (!c->asked_ms[id])
+			c->asked_ms[id] = c->mono_ms;
+		if (c->asked_ms[id] && id != c->config.self)
+			fence_by_command(c, id, c->asked_ms[id]);
 		if (c->state->nodes[id].state != NODE_LOST)
 			continue;
 		if (!c->lost_ms[id])
 			c->lost_ms[id] = c->mono_ms;
-		fence_by_command(c, id);
+		fence_by_command(c, id, c->lost_ms[id]);
 		fence_by_time(c, id);
 	}
 }

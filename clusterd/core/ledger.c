@@ -44,15 +44,15 @@ static void note_behind(struct core *c)
 }
 
 /* Asks for what was changed to be made durable; while many such are on their way, one more waits and covers all after. */
-void ledger_commit(struct core *c)
+uint64_t ledger_commit(struct core *c)
 {
-	bool urgent = c->phase == PHASE_LOADING; /* a promise must have a cookie of its own */
-
 	note_behind(c);
-	if (!urgent && c->ledger.cookie - c->ledger.cookie_done >= COMMITS_IN_FLIGHT_MAX / 2)
-		c->ledger.commit_held = true;
-	else
+	if (c->ledger.cookie - c->ledger.cookie_done < COMMITS_IN_FLIGHT_MAX / 2) {
 		hand_to_disk(c);
+		return c->ledger.cookie;
+	}
+	c->ledger.commit_held = true;
+	return c->ledger.cookie + 1; /* the one that is made when there is room covers all until then */
 }
 
 static void say_durable(struct core *c)

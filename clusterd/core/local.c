@@ -125,6 +125,8 @@ static void reconcile_monitor(struct core *c, uint32_t id, const struct resource
 	agent_act(c, wanted ? ACTION_MONITOR_START : ACTION_MONITOR_STOP, id, 0, AGENT_MONITOR);
 }
 
+static void start_committed(struct core *c, uint32_t id);
+
 static void drop_start(struct local *l, uint32_t id)
 {
 	l->n_starts -= l->start_seq[id] != 0;
@@ -147,6 +149,8 @@ static void follow_op(struct core *c, uint32_t id, const struct resource *r)
 		note_id(l, id);
 		l->start_seq[id] = c->state->tag.seq;
 		l->n_starts++;
+		if (l->start_seq[id] <= c->ledger.committed)
+			start_committed(c, id);
 	}
 }
 

@@ -160,7 +160,8 @@ void requests_view_open(struct core *c)
 			continue;
 		if (p->state != PENDING_HELD && p->number < applied && p->state != PENDING_APPLIED) {
 			/* Decided while we were away; what was applied is known of the newest only. */
-			finish(c, p, REFUSED_UNKNOWN_OUTCOME, "it was decided in a view this node was not in; look whether it was made");
+			finish(c, p, REFUSED_UNKNOWN_OUTCOME,
+			       "it was decided in a view this node was not in; look whether it was made");
 		} else if (p->state != PENDING_HELD && p->number <= applied) {
 			p->state = PENDING_APPLIED;
 			p->seq = c->state->tag.seq;

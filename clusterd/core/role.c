@@ -21,6 +21,7 @@ void engine_touch_all(struct engine *e, const struct state *s)
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
 		engine_touch(e, id);
 	e->sets_stale = true;
+	e->newcomers = true;
 }
 
 void engine_touch_waiting(struct engine *e, const struct state *s)

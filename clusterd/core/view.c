@@ -303,8 +303,7 @@ static nodeset_t behind(const struct core *c)
 static void promise(struct core *c)
 {
 	c->promised = c->view.target;
-	ledger_commit(c);
-	c->view.promise_cookie = c->ledger.cookie;
+	c->view.promise_cookie = ledger_commit(c);
 }
 
 static void send_parts(struct core *c)
@@ -564,9 +563,9 @@ static void claim_witness(struct core *c)
 	struct view *v = &c->view;
 	struct core_action a = { .kind = ACTION_WITNESS_CLAIM };
 
-	/* A voter claims: the first commit needs the disks of all voters here, as the view would not need the witness otherwise. */
-	if (nodeset_first(table(c).nodes & electors(c)) != c->config.self || v->witness_claimed || c->mono_ms < v->witness_next_ms ||
-	    !votes_need_witness(table(c), electors(c)))
+	/* A voter claims: the first commit needs the disks of all voters here, else the view would not need the witness. */
+	if (nodeset_first(table(c).nodes & electors(c)) != c->config.self || v->witness_claimed ||
+	    c->mono_ms < v->witness_next_ms || !votes_need_witness(table(c), electors(c)))
 		return;
 	v->witness_claimed = true;
 	v->witness_next_ms = c->mono_ms + WITNESS_RETRY_MS;
