@@ -80,6 +80,7 @@ static void begin(struct story *s, char **words, uint32_t n)
 				   .fence_percent = 100,
 				   .witness_lease_ms = 6000,
 				   .t_stop_ms = 30000,
+				   .exact = true,
 				   .cpu = 400,
 				   .memory_mb = 8000 };
 

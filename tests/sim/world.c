@@ -74,6 +74,7 @@ void world_init(struct world *w, const struct world_options *options, uint64_t s
 	w->heap_size = heap_size;
 	w->options = *options;
 	w->seed = seed;
+	w->rng.middle = options->exact;
 	w->rng.state = seed * 0x2545f4914f6cdd1du + 0x1234567;
 	w->now_us = 1000000;
 	w->next_uid = w->next_pid = w->next_boot = w->next_request = w->next_mark = 1;

@@ -62,6 +62,7 @@ struct world_options {
 	uint32_t boot_ms, respawn_ms; /* host after a reset; clusterd after its end */
 	bool self_fence_weak;	      /* an immediate reset does not work: the watchdog must do it */
 	uint32_t t_stop_ms, grace_ms, margin_ms, stall_ms, alive_ms; /* what the set-up configures */
+	bool exact;  /* everything takes its middle time: for stories */
 	bool force; /* quorum may be forced: what that may break is not checked */
 	uint32_t cpu, memory_mb;
 };

@@ -639,8 +639,8 @@ void ring_order(struct world *w, struct sim_node *n, uint64_t uid)
 	for (uint32_t batch = 0; n->out.n && batch < ORDER_BATCH; batch++) {
 		struct item item = queue_pop(&n->out);
 
-		if (rng_below(&w->rng, 64) == 0) {
-			uint32_t place = (uint32_t)rng_below(&w->rng, SIM_KEPT);
+		if (r->next_index % 64 == 0) {
+			uint32_t place = (uint32_t)(r->next_index / 64 % SIM_KEPT);
 
 			frame_put(w->kept[place]);
 			w->kept[place] = item.frame;
