@@ -142,7 +142,7 @@ static void draw_faults(struct swarm *s, struct rng *r)
 
 void swarm_draw(struct swarm *s, uint64_t seed, uint32_t nodes)
 {
-	struct rng rng = { seed * 0xd6e8feb86659fd93u + 99 }, *r = &rng;
+	struct rng rng = { .state = seed * 0xd6e8feb86659fd93u + 99 }, *r = &rng;
 
 	memset(s, 0, sizeof(*s));
 	draw_size(s, r, nodes);
