@@ -193,12 +193,13 @@ struct core_action {
 			const char *text;
 		} trace;
 		/*
-		 * The witness remembers the highest epoch it was claimed for, and the node that claimed it. A claim fails while
-		 * another holds it, and when what it remembers is above `have_epoch`: this node's state would be older than
-		 * what the witness helped to decide. Unless that claimant is one of `present`: only voters claim, nothing
-		 * was decided in that epoch without its disk, and its state says that nothing was. A claim that succeeds
-		 * leaves `take_epoch` and this node's id there. A newer claim takes the place of one that has not been answered:
-		 * one answer for both.
+		 * The witness remembers of its newest claim the epochs (take and have) and the node. A claim fails while
+		 * another holds it, and when the remembered take is above `have_epoch`: this node's state would be older
+		 * than what the witness helped to decide. Unless that claimant is one of `present` and the remembered have
+		 * is not above `have_epoch`: only voters claim, nothing was decided in that epoch without the claimant's
+		 * disk, its state says that nothing was, and all that was decided before is known here. A claim that
+		 * succeeds leaves its own. A newer claim takes the place of one that has not been answered: one answer for
+		 * both.
 		 */
 		struct {
 			uint64_t have_epoch, take_epoch;

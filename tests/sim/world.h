@@ -26,7 +26,7 @@
 #define SIM_ACTIONS_MAX 40000 /* actions of one step: a snapshot of everything has about so many objects */
 #define SIM_QUEUE_MAX 1024    /* as io/ring.h: messages waiting for corosync */
 #define SIM_KEPT 16
-#define SIM_MARKS 200	      /* acknowledged changes that are looked for in every later view */
+#define SIM_MARKS 200 /* acknowledged changes that are looked for in every later view */
 
 enum counter {
 #define COUNTER(name, kind, least) COUNT_##name,
@@ -62,7 +62,7 @@ struct world_options {
 	uint32_t boot_ms, respawn_ms; /* host after a reset; clusterd after its end */
 	bool self_fence_weak;	      /* an immediate reset does not work: the watchdog must do it */
 	uint32_t t_stop_ms, grace_ms, margin_ms, stall_ms, alive_ms; /* what the set-up configures */
-	bool exact;  /* everything takes its middle time: for stories */
+	bool exact;						     /* everything takes its middle time: for stories */
 	bool force; /* quorum may be forced: what that may break is not checked */
 	uint32_t cpu, memory_mb;
 };
@@ -245,7 +245,8 @@ struct witness {
 	uint32_t holder; /* node, 0: free */
 	uint64_t lease_us;
 	uint64_t epoch; /* highest it was claimed for … */
-	uint32_t by;	/* … and by whom */
+	uint32_t by;	/* … by whom … */
+	uint64_t have;	/* … and from which */
 	nodeset_t cut;	/* cannot reach it */
 };
 
@@ -362,7 +363,8 @@ void world_node_action(struct world *w, struct sim_node *n, const struct core_ac
 void ring_changed(struct world *w); /* hosts, corosyncs or the network changed: break what is broken, plan new rings */
 void ring_regroup(struct world *w, uint64_t uid);
 void ring_send(struct world *w, struct sim_node *n, const void *data, size_t len);
-/* Bytes that are no message of this moment, as if `n` had sent them: garbage, a damaged message, an old one, a foreign one. */
+/* Bytes that are no message of this moment, as if `n` had sent them: garbage, a damaged message, an old one, a foreign
+ * one. */
 void ring_noise(struct world *w, struct sim_node *n);
 void ring_forget(struct world *w); /* kept messages */
 void ring_order(struct world *w, struct sim_node *n, uint64_t uid);

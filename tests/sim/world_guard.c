@@ -148,7 +148,8 @@ void witness_answer(struct world *w, struct sim_node *n)
 	    holder->frozen_us + w->options.witness_lease_ms * US_PER_MS < w->now_us)
 		w->witness.holder = 0;
 	free_now = (!w->witness.holder && w->now_us >= w->witness.lease_us) || w->witness.holder == n->id;
-	free_now &= w->witness.epoch <= n->witness_have || nodeset_has(n->witness_present, w->witness.by);
+	free_now &= w->witness.epoch <= n->witness_have ||
+		    (nodeset_has(n->witness_present, w->witness.by) && w->witness.have <= n->witness_have);
 
 	if (!n->witness_claimed)
 		return;
@@ -161,6 +162,7 @@ void witness_answer(struct world *w, struct sim_node *n)
 		w->witness.holder = n->id;
 		w->witness.epoch = n->witness_take;
 		w->witness.by = n->id;
+		w->witness.have = n->witness_have;
 		witness_tell(w, n, true);
 	}
 	if (n->process)
