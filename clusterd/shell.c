@@ -403,6 +403,8 @@ static void fill_config(const struct shell *s, const struct ring_info *info, str
 	c->memory_mb = o->memory_mib ? o->memory_mib : machine_memory_mb();
 	c->watchdog_ms = s->watchdog ? o->watchdog_timeout_ms : 0;
 	c->level_max = o->feature_level_max && o->feature_level_max < FEATURE_LEVEL ? o->feature_level_max : FEATURE_LEVEL;
+	/* Token and consensus, and a tenth for the rest (measured). */
+	c->detection_ms = (info->token_ms + info->consensus_ms) * 11 / 10;
 	c->prevent_quorum = o->prevent_quorum;
 }
 

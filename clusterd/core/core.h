@@ -56,6 +56,7 @@ struct core_config {
 	nodeset_t configured; /* corosync's node list */
 	char node_name[NAME_SIZE], cluster_name[NAME_SIZE], site[NAME_SIZE], fault_domain[NAME_SIZE];
 	uint32_t cpu, memory_mb, watchdog_ms, level_max;
+	uint32_t detection_ms; /* within this time corosync notices the loss of a member; 0: not known */
 	bool prevent_quorum;
 };
 

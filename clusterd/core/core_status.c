@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "clusterd/core/core_private.h"
+#include "clusterd/core/timetable.h"
 
 static nodeset_t waiting_for(const struct core *c)
 {
@@ -48,6 +49,17 @@ static void list_names(const struct core *c, nodeset_t set, char *out, size_t si
 		at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", core_node_name(c, nodeset_first(set)));
 }
 
+/*
+ * Everybody but the lost node hears nothing, too, until corosync has noticed the loss: if that takes longer than their own
+ * doubt, the loss of one makes all stop their roles.
+ */
+static bool doubts_too_soon(const struct core *c)
+{
+	const struct cluster *cl = core_cluster(c);
+
+	return c->config.detection_ms && timetable_doubt_ms(cl, true) < c->config.detection_ms + cl->alive_ms;
+}
+
 static void describe(struct core *c, const struct core_status *s)
 {
 	char names[TEXT_SIZE - 80];
@@ -66,6 +78,11 @@ static void describe(struct core *c, const struct core_status *s)
 		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s", names);
 	else if (s->slow)
 		snprintf(c->text, sizeof(c->text), "waiting for the disk or a sign of life of %s", names);
+	else if (doubts_too_soon(c))
+		snprintf(c->text, sizeof(c->text),
+			 "quorum_grace is too short: corosync takes up to %u ms to notice a loss, so that of one node would make "
+			 "all stop their roles; it must be %u ms at least",
+			 c->config.detection_ms, c->config.detection_ms + core_cluster(c)->alive_ms);
 }
 
 void core_status(struct core *c, uint64_t mono_ms, struct core_status *ret)

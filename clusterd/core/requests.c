@@ -171,7 +171,10 @@ void requests_view_open(struct core *c)
 	}
 }
 
-/* What was never proposed was surely not made; the rest may have been, in the view that is gone. */
+/*
+ * What was never proposed was surely not made; the rest may have been, in the view that is gone. It is not proposed again:
+ * whoever asked has an answer now, and must not be surprised by an old wish that overwrites newer ones later.
+ */
 void requests_no_quorum(struct core *c)
 {
 	struct requests *q = &c->requests;
@@ -181,6 +184,8 @@ void requests_no_quorum(struct core *c)
 
 		if (p->state == PENDING_HELD)
 			finish(c, p, REFUSED_NO_QUORUM, "quorum was lost before the change was tried; nothing was changed");
+		else if (p->state != PENDING_FREE)
+			finish(c, p, REFUSED_UNKNOWN_OUTCOME, "quorum was lost before the answer; look whether it was made");
 	}
 }
 

@@ -204,6 +204,25 @@ static void decided_without_the_asker(void)
 	rig_down();
 }
 
+/* Quorum is lost before the answer: the asker is told so once, and the old wish is not carried out after the rejoin. */
+static void old_wish_is_dropped(void)
+{
+	uint32_t asked;
+
+	rig_up(3);
+	asked = rig_ask(3, "create role late");
+	rig_view(NODE_BIT(3));
+	rig_settle();
+	CHECK_EQ(rig_phase(3), PHASE_NO_QUORUM);
+	CHECK_EQ(rig.nodes[3].answers[asked], REFUSED_UNKNOWN_OUTCOME);
+	rig_view(NODES3);
+	rig_settle();
+	rig_time(2000);
+	CHECK_EQ(rig_phase(3), PHASE_ACTIVE);
+	CHECK_EQ(state_find(rig_state(1), KIND_ROLE, "late"), 0);
+	rig_down();
+}
+
 /* What monitors find during maintenance is not counted; after it, the next finding is acted on. */
 static void failure_in_maintenance(void)
 {
@@ -239,6 +258,7 @@ int main(void)
 	witness_held_by_the_excluded();
 	resumed_before_farewell();
 	decided_without_the_asker();
+	old_wish_is_dropped();
 	failure_in_maintenance();
 	return check_result();
 }
