@@ -213,11 +213,7 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 
 static void dispatch(struct core *c, uint32_t sender, const struct message *m)
 {
-	if (m->type == MSG_HELLO) {
-		view_hello(c, sender, m);
-		return;
-	}
-	/* Everything else belongs to one view; what comes late from another one is void, on every member alike. */
+	/* Everything belongs to one view; what comes late from another one is void, on every member alike. */
 	if (m->view != c->view.number || !nodeset_has(core_participants(c), sender))
 		return;
 	if (message_is_sequenced(m->type)) {
@@ -226,6 +222,7 @@ static void dispatch(struct core *c, uint32_t sender, const struct message *m)
 		return;
 	}
 	switch (m->type) {
+	case MSG_HELLO: view_hello(c, sender, m); break;
 	case MSG_SNAPSHOT: view_snapshot(c, sender, &m->snapshot); break;
 	case MSG_SYNCED: view_synced(c, sender, &m->synced); break;
 	case MSG_EXCLUDE: view_exclude(c, &m->exclude); break;

@@ -255,7 +255,7 @@ def test_full_disk():
     sh('node3', 'cd /var/lib/clusterd; dd if=/dev/zero of=fill bs=64k; dd if=/dev/zero of=fill2 bs=512; sync')
     try:
         for i in range(40):
-            CLUSTER.any_ctl('role', 'set', 'track1', f'cpu={3000 + i}')
+            CLUSTER.any_ctl('role', 'set', 'track1', f'cpu={i + 1}')
         eventually(lambda: status('node1')['slow'] == ['node3'], 15, f'node1 names the slow one: {status("node1")}', 0.2)
         check(re.search('Slow.*node3', CLUSTER.ctl('node2', 'status').stdout), 'so does node2, for people')
         check('full' in status('node3')['store_error'], f'node3 says why: {status("node3")}')

@@ -224,7 +224,8 @@ static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, con
 	return false;
 }
 
-static bool over_capacity(const struct state *s, uint32_t node)
+/* Who needs nothing of a thing does not make its shortage worse. */
+static bool over_capacity(const struct state *s, const struct role *role, uint32_t node)
 {
 	const struct node *n = &s->nodes[node];
 	uint64_t cpu = 0, memory = 0, cpu_max = n->cpu ? n->cpu : n->cpu_declared;
@@ -239,7 +240,7 @@ static bool over_capacity(const struct state *s, uint32_t node)
 			memory += r->memory_mb;
 		}
 	}
-	return (cpu_max && cpu > cpu_max) || (memory_max && memory > memory_max);
+	return (role->cpu && cpu_max && cpu > cpu_max) || (role->memory_mb && memory_max && memory > memory_max);
 }
 
 static void check_placement(struct world *w, const struct state *s, uint32_t role, uint32_t node)
@@ -258,7 +259,7 @@ static void check_placement(struct world *w, const struct state *s, uint32_t rol
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is paused", r->name, node);
 	else if (n->quarantine_until_ms > s->cluster.now_ms)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is quarantined", r->name, node);
-	else if (r->owner == node && (r->cpu || r->memory_mb) && over_capacity(s, node))
+	else if (r->owner == node && over_capacity(s, r, node))
 		check_fail(w, VERDICT_SAFETY, "I13",
 			   "role %s (owner %u, target %u, reason %u) is placed on n%u, which is too small for it",
 			   r->name, r->owner, r->target, r->reason, node);
