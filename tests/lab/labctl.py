@@ -154,7 +154,7 @@ class Lab:
         lock = self.make_run_dir()
         try:
             say('compiling the helpers')
-            self.compile()
+            self.compile(lock)
             with open(f'{self.run}/config.json', 'w') as f:
                 json.dump(conf, f)
             say(f'building {hosts} hosts')
@@ -182,13 +182,14 @@ class Lab:
             fcntl.flock(fd, fcntl.LOCK_EX)
             return fd
 
-    def compile(self):
+    def compile(self, lock):
+        """The compilers hold the lab's lock as well: should this process be killed, gc waits for their end."""
         os.makedirs(f'{self.run}/guest/bin')
         jobs = []
         for program, parts in HELPERS.items():
             args = [f'{SRCDIR}/{p}' if p.endswith('.c') else p for p in parts]
             jobs.append(subprocess.Popen(['cc', *CFLAGS, '-o', f'{self.run}/guest/bin/{program}', *args],
-                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=[lock]))
         for job in jobs:
             text, _ = job.communicate()
             if job.returncode:
