@@ -36,6 +36,22 @@ const char *core_node_name(const struct core *c, uint32_t id)
 	return id <= NODE_MAX && nodeset_has(c->view.hello_in, id) ? c->view.hello[id].node_name : "?";
 }
 
+void core_list_names(const struct core *c, nodeset_t set, char *out, size_t size)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (; set && at < size; set &= set - 1) {
+		uint32_t id = nodeset_first(set);
+		const char *name = core_node_name(c, id), *sep = at ? ", " : "";
+
+		if (strcmp(name, "?"))
+			at += (size_t)snprintf(out + at, size - at, "%s%s", sep, name);
+		else
+			at += (size_t)snprintf(out + at, size - at, "%snode %u", sep, id);
+	}
+}
+
 void core_propose(struct core *c, struct message *m)
 {
 	struct core_action a = { .kind = ACTION_PROPOSE };

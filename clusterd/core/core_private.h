@@ -158,6 +158,8 @@ bool core_is_actor(const struct core *c, uint64_t waited_ms);
 /* After replicated state has changed: roles, local work, digest, disk. */
 void core_settle(struct core *c);
 const char *core_node_name(const struct core *c, uint32_t id);
+/* "a, b, node 7", cut where out ends. */
+void core_list_names(const struct core *c, nodeset_t set, char *out, size_t size);
 /* The cluster's settings, or the defaults while none is known. */
 static inline const struct cluster *core_cluster(const struct core *c)
 {
@@ -180,6 +182,8 @@ void view_witness_release(struct core *c);
 void view_witness_event(struct core *c, bool held);
 void view_persisted(struct core *c);
 void view_tick(struct core *c);
+/* Why these members are no quorum: which votes are missing, which of those here do not count. One line. */
+void view_no_quorum_text(const struct core *c, char *text, size_t size);
 
 /* view_open.c: the moment a view becomes active */
 void view_open(struct core *c);

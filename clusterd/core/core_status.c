@@ -40,15 +40,6 @@ static nodeset_t slow_members(const struct core *c, uint64_t mono_ms)
 	return set;
 }
 
-static void list_names(const struct core *c, nodeset_t set, char *out, size_t size)
-{
-	size_t at = 0;
-
-	out[0] = '\0';
-	for (; set && at < size; set &= set - 1)
-		at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", core_node_name(c, nodeset_first(set)));
-}
-
 /*
  * Everybody but the lost node hears nothing, too, until corosync has noticed the loss: if that takes longer than their own
  * doubt, the loss of one makes all stop their roles.
@@ -64,12 +55,12 @@ static void describe(struct core *c, const struct core_status *s)
 {
 	char names[TEXT_SIZE - 80];
 
-	list_names(c, s->waiting_for ? s->waiting_for : s->slow, names, sizeof(names));
+	core_list_names(c, s->waiting_for ? s->waiting_for : s->slow, names, sizeof(names));
 	c->text[0] = '\0';
 	if (c->phase == PHASE_ALONE)
 		snprintf(c->text, sizeof(c->text), "corosync is not reachable; this node is in no view");
 	else if (c->phase == PHASE_NO_QUORUM)
-		snprintf(c->text, sizeof(c->text), "no quorum: the votes present are not a majority");
+		view_no_quorum_text(c, c->text, sizeof(c->text));
 	else if (c->phase == PHASE_SYNC)
 		snprintf(c->text, sizeof(c->text), "agreeing on a view; waiting for %s", names);
 	else if (c->phase == PHASE_LOADING)

@@ -7,6 +7,7 @@
  * The promise makes epochs unique: a majority has it on disk before anything happens in the epoch, and any later
  * majority includes one of them, whose HELLO makes the next epoch higher.
  */
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -139,16 +140,6 @@ void view_lost(struct core *c)
 	requests_no_quorum(c);
 }
 
-static void no_quorum(struct core *c)
-{
-	if (c->phase != PHASE_NO_QUORUM)
-		core_trace(c, LOG_INFO, "no quorum: %d of the members' votes are not a majority",
-			   nodeset_count(c->view.hello[c->view.winner].votes & core_participants(c)));
-	c->phase = PHASE_NO_QUORUM;
-	say_vote(c, false);
-	requests_no_quorum(c);
-}
-
 /* --- who wins --- */
 
 static struct tag hello_tag(const struct msg_hello *h) { return (struct tag){ h->epoch, h->seq }; }
@@ -268,6 +259,55 @@ static nodeset_t electors(const struct core *c)
 		    (v->hello[id].promised || !v->hello[v->winner].epoch))
 			set |= NODE_BIT(id);
 	return set;
+}
+
+/* --- no quorum --- */
+
+static size_t append(char *text, size_t size, size_t at, const char *before, const char *names, const char *after)
+{
+	if (*names && at < size)
+		at += (size_t)snprintf(text + at, size - at, "%s%s%s", before, names, after);
+	return at;
+}
+
+void view_no_quorum_text(const struct core *c, char *text, size_t size)
+{
+	const struct view *v = &c->view;
+	/* A view that was active, and lost the witness, has a newer table than its HELLOs told. */
+	struct votes t = c->state->tag.epoch > v->hello[v->winner].epoch ? votes_of(c->state) : table(c);
+	nodeset_t here = t.nodes & core_participants(c), prevented = 0;
+	char names[TEXT_SIZE / 2];
+	size_t at;
+
+	if (nodeset_has(v->excluded, c->config.self)) {
+		snprintf(text, size, "no quorum: the others have left this node out because it did not answer; it starts anew");
+		return;
+	}
+	for (nodeset_t left = here; left; left &= left - 1)
+		if (v->hello[nodeset_first(left)].prevent)
+			prevented |= NODE_BIT(nodeset_first(left));
+	at = (size_t)snprintf(text, size, "no quorum: %d of %u votes count here", nodeset_count(here & electors(c)) +
+			      (t.witness && v->witness_held), votes_total(t));
+	core_list_names(c, t.nodes & ~here, names, sizeof(names));
+	at = append(text, size, at, "; missing: ", names, "");
+	core_list_names(c, prevented, names, sizeof(names));
+	at = append(text, size, at, "; told only to join: ", names, "");
+	core_list_names(c, here & ~electors(c) & ~prevented, names, sizeof(names));
+	append(text, size, at, "; lost their database and can vouch for nothing: ", names,
+	       "; if all that was acknowledged is here: 'clusterctl quorum force'");
+}
+
+static void no_quorum(struct core *c)
+{
+	char text[TEXT_SIZE];
+
+	if (c->phase != PHASE_NO_QUORUM) {
+		view_no_quorum_text(c, text, sizeof(text));
+		core_trace(c, LOG_INFO, "%s", text);
+	}
+	c->phase = PHASE_NO_QUORUM;
+	say_vote(c, false);
+	requests_no_quorum(c);
 }
 
 static uint64_t next_epoch(const struct core *c)

@@ -92,6 +92,8 @@ int cmd_quorum_show(struct ctl *ctl)
 	fprintf(ctl->out, "%s: %d of %u votes are here, %u are needed; dynamic quorum %s\n", m->quorate ? "quorate" : "NOT quorate",
 		nodeset_count(v.nodes & m->members) + (v.witness && m->witness_held), total, total / 2 + 1,
 		c->dynamic_quorum ? "on" : "off");
+	if (!m->quorate && *m->text)
+		fprintf(ctl->out, "%s\n", m->text);
 	if (c->witness)
 		fprintf(ctl->out, "witness: %s %s, %s, %s\n", enum_text(enum_values_witness_kind, c->witness),
 			c->witness_target, v.witness ? "votes now" : "does not vote now",

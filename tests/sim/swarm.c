@@ -294,10 +294,7 @@ static void fault_crash(struct world *w, struct swarm *s, enum fault f)
 	(void)s;
 }
 
-/*
- * A lost database is a promise broken by the disk. It is survived as long as the others hold what was acknowledged: so
- * it comes while all others are active, and nothing else happens until the node has a copy again.
- */
+/* The votes of all others are a majority of the table that `s` has. */
 static bool outvoted(const struct state *s, uint32_t node)
 {
 	uint32_t votes = 0, all = s->cluster.witness_vote;
@@ -309,16 +306,24 @@ static bool outvoted(const struct state *s, uint32_t node)
 	return 2 * votes > all;
 }
 
+/*
+ * A lost database is a promise broken by the disk. It is survived as long as the others hold what was acknowledged: so
+ * it comes while all others are active, and nothing else happens until the node has a copy again. Each of them may be at
+ * another position, and the highest that is left decides whose votes are needed: it must be outvoted in all their tables.
+ */
 static void fault_database(struct world *w, struct swarm *s)
 {
 	struct sim_node *n = any_node(w);
 
-	if (w->options.nodes < 3 || !n->process || !outvoted(core_state(n->core), n->id))
+	if (w->options.nodes < 3 || !n->process)
 		return;
-	for (uint32_t id = 1; id <= w->options.nodes; id++)
-		if (!ring_current(w->nodes[id]) || w->nodes[id]->phase != PHASE_ACTIVE ||
-		    w->nodes[id]->component != n->component || w->nodes[id]->disk.full || w->nodes[id]->disk.slow)
+	for (uint32_t id = 1; id <= w->options.nodes; id++) {
+		const struct sim_node *other = w->nodes[id];
+
+		if (!ring_current(other) || other->phase != PHASE_ACTIVE || other->component != n->component ||
+		    other->disk.full || other->disk.slow || !outvoted(core_state(other->core), n->id))
 			return;
+	}
 	w->counts[COUNT_database_lost]++;
 	world_trace(w, n, "database is lost");
 	process_end(w, n, true);

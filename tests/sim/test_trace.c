@@ -8,8 +8,8 @@
  *   role NAME RESOURCE...                     each needs the one before it     settle        … until all is well
  *   ask NODE VERB KIND NAME [ARG]             what clusterctl would ask        set NODE KIND NAME FIELD VALUE...
  *   crash NODE · kill NODE (clusterd) · corosync NODE · freeze NODE · stop NODE (SIGSTOP of clusterd) · go NODE (both)
- *   off NODE · on NODE · cut NODE... (they against the rest) · heal · power · dies NODE RESOURCE · force NODE · start
- * NODE
+ *   off NODE · on NODE · cut NODE... (they against the rest) · heal · power · dies NODE RESOURCE · force NODE
+ *   start NODE · wipe NODE (clusterd killed, its database gone)
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -233,8 +233,10 @@ static void harm(struct story *s, char **words)
 	else if (!strcmp(verb, "corosync")) {
 		ring_kill(w, n);
 		world_push(w, w->now_us + 2000 * US_PER_MS, SIM_COROSYNC, n->id, n->host_generation, 0, 0);
-	} else if (!strcmp(verb, "kill")) {
+	} else if (!strcmp(verb, "kill") || !strcmp(verb, "wipe")) {
 		process_end(w, n, true);
+		if (!strcmp(verb, "wipe"))
+			disk_lose(&n->disk);
 		world_push(w, w->now_us + w->options.respawn_ms * US_PER_MS, SIM_START, n->id, n->process_generation, 0,
 			   0);
 	} else {

@@ -138,7 +138,7 @@ static void lost(void)
 	m->quorate = 0;
 	m->members = NODE_BIT(1);
 	m->stop_left_ms = 12300;
-	snprintf(m->text, sizeof(m->text), "no quorum: the votes present are not a majority");
+	snprintf(m->text, sizeof(m->text), "no quorum: 1 of 3 votes count here; missing: n2, n3");
 }
 
 static void trouble(struct state *s)
