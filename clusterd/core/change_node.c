@@ -50,6 +50,7 @@ static void bring_back(struct state *s, uint32_t role, uint32_t node)
 		place_role(s, role, &request, &p, NULL);
 		if (p.node == node) {
 			state_set_target(s, role, node);
+			r->moved_by_hand = 0;
 			r->reason = REASON_FAILBACK;
 			r->reason_node = r->owner;
 		}

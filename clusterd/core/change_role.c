@@ -12,7 +12,7 @@ static void role_event(struct change *c, enum reason reason, uint32_t role)
 	event_add(c->s, &(struct event_about){ reason, KIND_ROLE, role, c->s->roles[role].owner, 0, NULL });
 }
 
-/* Failures, bans and 'failed' are forgotten: the engine looks at the role afresh. */
+/* Failures, bans, a move by hand and 'failed' are forgotten: the engine looks at the role afresh. */
 static void forgive_role(struct state *s, uint32_t id)
 {
 	struct role *r = state_edit(s, KIND_ROLE, id);
@@ -20,6 +20,7 @@ static void forgive_role(struct state *s, uint32_t id)
 	r->failures = 0;
 	r->first_failure_ms = 0;
 	r->banned = 0;
+	r->moved_by_hand = 0;
 	if (r->state != ROLE_FAILED)
 		return;
 	/* What still has a node is stopped whole before it is tried again. */
@@ -192,7 +193,6 @@ static void aim(struct state *s, uint32_t id, uint32_t node)
 
 	/* Back where it is, before it began to leave: no target at all. */
 	state_set_target(s, id, node == r->owner ? 0 : node);
-	r->moved_by_hand = 1;
 	r->drained_from = 0;
 	r->banned &= ~NODE_BIT(node);
 	r->reason = REASON_MOVED;
@@ -265,6 +265,8 @@ bool change_role_move(struct change *c)
 	if (!node)
 		return false;
 	aim(c->s, c->id, node);
+	/* Its companions were not named: their rule holds them there, nothing else does. */
+	((struct role *)state_edit(c->s, KIND_ROLE, c->id))->moved_by_hand = 1;
 	return move_companions(c, c->id);
 }
 

@@ -305,7 +305,8 @@ static void explain_flags(struct explained *x)
 		end(x);
 	}
 	if (r->moved_by_hand) {
-		add(begin(x, "  "), "an administrator put it here: no failback until its node is lost");
+		add(begin(x, "  "), "an administrator put it here: it does not fail back; 'clusterctl role cleanup %s' ends that",
+		    r->name);
 		end(x);
 	}
 	if (r->drained_from) {

@@ -186,6 +186,9 @@ static void settle_resources(struct engine *e, struct state *s, uint32_t node)
 		for (uint32_t res = s->role_resource[id]; res; res = s->resource_next[res])
 			if (s->resources[res].state == RES_UNKNOWN)
 				resource_set_state(s, res, RES_STOPPED);
+		/* Nothing of it runs any more: it starts here because it was here, not because somebody put it here. */
+		if (s->roles[id].moved_by_hand && role_stopped(s, id))
+			((struct role *)state_edit(s, KIND_ROLE, id))->moved_by_hand = 0;
 		engine_touch(e, id);
 	}
 }

@@ -114,6 +114,19 @@ static void take_node(struct engine *e, struct state *s, uint32_t id, uint32_t n
 	event_add(s, &(struct event_about){ why, KIND_ROLE, id, node, from, NULL });
 }
 
+/* The policy picks its node, whatever an administrator had named before. */
+static void chosen_anew(struct state *s, uint32_t id)
+{
+	struct role *r;
+
+	if (!s->roles[id].moved_by_hand)
+		return;
+	r = state_edit(s, KIND_ROLE, id);
+	r->moved_by_hand = 0;
+	if (r->reason == REASON_MOVED)
+		r->reason = REASON_PLACED;
+}
+
 static bool place_unowned(struct engine *e, struct state *s, uint32_t id)
 {
 	struct placement p;
@@ -125,6 +138,8 @@ static bool place_unowned(struct engine *e, struct state *s, uint32_t id)
 		wait_for(e, s, id, REASON_WAIT_PLACE, 0);
 		return false;
 	}
+	if (p.node != s->roles[id].target)
+		chosen_anew(s, id);
 	if (p.n_victims) {
 		state_set_target(s, id, p.node);
 		wait_for(e, s, id, REASON_WAIT_ROOM, p.node);

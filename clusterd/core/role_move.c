@@ -153,6 +153,7 @@ static bool aim_elsewhere(struct state *s, uint32_t role, enum reason reason)
 		return false;
 	state_set_target(s, role, p.node);
 	r = state_edit(s, KIND_ROLE, role);
+	r->moved_by_hand = 0;
 	r->reason = reason;
 	r->reason_node = r->owner;
 	return true;
