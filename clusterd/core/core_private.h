@@ -218,6 +218,7 @@ void local_view_open(struct core *c);
 void local_committed(struct core *c);
 void local_result_applied(struct core *c, uint32_t resource, uint64_t op);
 void local_tick(struct core *c);
+/* Time left until all that runs here has stopped or the host is reset, should quorum stay lost; 0: nothing threatens. */
 uint32_t local_stop_left_ms(const struct core *c);
 
 /* duty.c: what one of the members does for all: fences, clock, votes, exclusion of the silent */

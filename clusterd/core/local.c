@@ -393,15 +393,15 @@ void local_view_open(struct core *c)
 
 /* --- without quorum --- */
 
+/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
+static bool quorum_lost(const struct core *c) { return c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE; }
+
 static uint64_t doubt_limit_ms(const struct core *c)
 {
-	/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
-	bool lost = c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE;
-
 	/* The database is lost, so what the others have agreed on is not known: what runs here is in doubt at once. */
 	if (!state_get(c->state, KIND_CLUSTER, 1))
 		return 0;
-	return timetable_doubt_ms(core_cluster(c), !lost);
+	return timetable_doubt_ms(core_cluster(c), !quorum_lost(c));
 }
 
 static uint64_t doubt_ms(const struct core *c) { return c->mono_ms - c->local.confirmed_ms; }
@@ -557,7 +557,7 @@ uint32_t local_stop_left_ms(const struct core *c)
 {
 	uint64_t at = c->local.confirmed_ms + core_cluster(c)->t_stop_ms;
 
-	if (!c->local.n_runs || doubt_ms(c) < doubt_limit_ms(c))
+	if (!c->local.n_runs || c->local.released || (!quorum_lost(c) && doubt_ms(c) < doubt_limit_ms(c)))
 		return 0;
 	return at > c->mono_ms ? (uint32_t)(at - c->mono_ms) : 1;
 }

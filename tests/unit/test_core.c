@@ -248,8 +248,53 @@ static void failure_in_maintenance(void)
 	rig_down();
 }
 
+/* From the loss of quorum on, not from the end of the grace, status says when what runs here will have stopped. */
+static void stop_is_announced(void)
+{
+	struct core_status st;
+	uint32_t owner;
+
+	rig_up(3);
+	with_role("n3");
+	owner = rig_state(1)->roles[1].owner;
+	REQUIRE(owner == 3);
+	core_status(rig.nodes[3].core, rig.mono_ms, &st);
+	CHECK_EQ(st.stop_left_ms, 0);
+	rig_view(NODE_BIT(3));
+	rig_settle();
+	core_status(rig.nodes[3].core, rig.mono_ms, &st);
+	CHECK_EQ(st.phase, PHASE_NO_QUORUM);
+	CHECK(st.stop_left_ms > 20000 && st.stop_left_ms <= 30000);
+	CHECK(rig.nodes[3].running[1]);
+	rig_time(8000);
+	CHECK(!rig.nodes[3].running[1]);
+	core_status(rig.nodes[3].core, rig.mono_ms, &st);
+	CHECK_EQ(st.stop_left_ms, 0);
+	rig_down();
+}
+
+/* Disarmed nothing is stopped for lack of quorum, so nothing is announced either. */
+static void no_stop_while_disarmed(void)
+{
+	struct core_status st;
+
+	rig_up(3);
+	with_role("n3");
+	rig_do(1, "set cluster rig disarmed=yes");
+	rig_time(1000);
+	rig_view(NODE_BIT(3));
+	rig_time(8000);
+	core_status(rig.nodes[3].core, rig.mono_ms, &st);
+	CHECK_EQ(st.phase, PHASE_NO_QUORUM);
+	CHECK(rig.nodes[3].running[1]);
+	CHECK_EQ(st.stop_left_ms, 0);
+	rig_down();
+}
+
 int main(void)
 {
+	stop_is_announced();
+	no_stop_while_disarmed();
 	lost_again_while_away();
 	t_stop_is_shortened();
 	excluded_stays_out();
