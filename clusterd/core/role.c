@@ -553,11 +553,13 @@ void role_release_node(struct engine *e, struct state *s, uint32_t node)
 		r = state_edit(s, KIND_ROLE, id);
 		r->moved_by_hand = 0;
 		r->drained_from = 0;
-		if (r->state != ROLE_FAILED) {
+		if (r->state != ROLE_FAILED && !r->want) {
+			set_state(e, s, id, ROLE_STOPPING); /* has stopped with its node, as somebody wanted */
+		} else if (r->state != ROLE_FAILED) {
 			r->reason = REASON_FAILOVER_NODE;
 			r->reason_node = node;
 			set_state(e, s, id, ROLE_PENDING);
-			if (r->priority == PRIORITY_NO_AUTOSTART && r->want) {
+			if (r->priority == PRIORITY_NO_AUTOSTART) {
 				r->want = 0;
 				r->reason = REASON_NO_AUTOSTART;
 			}
