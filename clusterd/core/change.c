@@ -271,7 +271,7 @@ static bool verb_rename(struct change *c)
 {
 	if (!check_new_name(c, c->op->arg))
 		return false;
-	add_event(c, REASON_CONFIGURED, "name");
+	add_event(c, REASON_RENAMED, c->op->arg);
 	state_rename(c->s, c->op->kind, c->id, c->op->arg);
 	return true;
 }

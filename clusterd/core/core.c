@@ -145,6 +145,25 @@ static void apply_time(struct core *c, const struct msg_time *m)
 	c->changed_since_clock = false;
 }
 
+/* The same on every node, so by the names in the state: "3, 2 needed: n1, n2, witness". */
+static void votes_text(const struct state *s, struct votes v, char *out, size_t size)
+{
+	uint32_t total = votes_total(v);
+	size_t at = (size_t)snprintf(out, size, "%u, %u needed:", total, total / 2 + 1);
+	const char *sep = " ";
+
+	for (nodeset_t nodes = v.nodes; nodes && at < size; nodes &= nodes - 1, sep = ", ") {
+		const char *name = state_name(s, KIND_NODE, nodeset_first(nodes));
+
+		if (name)
+			at += (size_t)snprintf(out + at, size - at, "%s%s", sep, name);
+		else
+			at += (size_t)snprintf(out + at, size - at, "%snode %u", sep, nodeset_first(nodes));
+	}
+	if (v.witness && at < size)
+		snprintf(out + at, size - at, "%switness", sep);
+}
+
 static void apply_votes(struct core *c, const struct msg_votes *m)
 {
 	struct votes now = votes_of(c->state);
@@ -158,7 +177,7 @@ static void apply_votes(struct core *c, const struct msg_votes *m)
 			((struct node *)state_edit(c->state, KIND_NODE, id))->vote = (uint32_t)nodeset_has(m->votes, id);
 	((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->unseen_votes &= m->votes;
 	((struct cluster *)state_edit(c->state, KIND_CLUSTER, 1))->witness_vote = m->witness_vote;
-	snprintf(text, sizeof(text), "%d of nodes%s", nodeset_count(m->votes), m->witness_vote ? ", 1 of the witness" : "");
+	votes_text(c->state, votes_of(c->state), text, sizeof(text));
 	event_add(c->state, &(struct event_about){ REASON_VOTES, KIND_CLUSTER, 1, 0, 0, text });
 }
 

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusterd/core/node.h"
 #include "clusterd/core/reason.h"
-#include "clusterd/core/role.h"
+#include "clusterd/core/role_move.h"
+#include "clusterd/core/timetable.h"
 
 struct text {
 	char *out;
@@ -205,12 +207,90 @@ void explain_score(const struct state *s, uint32_t role, uint32_t node, const st
 	    roles == 1 ? "" : "s");
 }
 
+/* --- the reason in one line --- */
+
+/* The newest event of this reason about the role, NULL: the ring has none. */
+static const struct event *reason_event(const struct state *s, uint32_t role, uint32_t reason)
+{
+	uint64_t first = event_first_of(s, KIND_ROLE, role);
+	const struct event *best = NULL;
+
+	for (uint32_t id = 1; id <= s->high[KIND_EVENT]; id++) {
+		const struct event *e = &s->events[id];
+
+		if (e->object.used && e->about == KIND_ROLE && e->about_id == role && e->reason == reason &&
+		    e->number >= first && (!best || best->number < e->number))
+			best = e;
+	}
+	return best;
+}
+
+/* Told when the role left its node, not when it arrived. */
+static bool told_by_leaving(uint32_t reason) { return reason == REASON_RULE || reason == REASON_FAILOVER_RESOURCE; }
+
+static void add_reason(struct text *t, const struct state *s, const struct role *r)
+{
+	const struct event *e = reason_event(s, r->object.id, r->reason);
+	uint32_t node = r->reason_node, other = r->last_owner;
+	const char *from;
+
+	/* An older move has an event of the same reason: that of this one comes when it arrives. */
+	if (e && reason_is_move(r->reason) && !told_by_leaving(r->reason) && (r->target || e->node != r->owner))
+		e = NULL;
+	if (e) {
+		t->at += reason_format(e->reason, r->name, state_name(s, KIND_NODE, e->node), state_name(s, KIND_NODE, e->other),
+				       e->detail, t->out + t->at, t->size - t->at);
+		return;
+	}
+	if (r->target && strstr(reason_text(r->reason), "%m")) {
+		node = r->target;
+		other = r->owner ? r->owner : r->last_owner;
+	}
+	from = other == r->owner && !r->target ? "another node" : node_name(s, other);
+	t->at += reason_format(r->reason, r->name, node_name(s, node), from, "no details are left", t->out + t->at,
+			       t->size - t->at);
+}
+
+static void add_preempted(struct text *t, const struct state *s, const struct role *r)
+{
+	const struct event *e = reason_event(s, r->object.id, REASON_PREEMPTED);
+
+	if (!r->preempted || r->reason == REASON_PREEMPTED || !e)
+		return;
+	add(t, "%s made room on %s for %s; ", r->name, node_name(s, e->node), e->detail);
+}
+
+static void add_hint(struct text *t, const struct state *s, const struct role *r)
+{
+	if (r->state == ROLE_FAILED)
+		add(t, "; 'clusterctl role start %s' tries again", r->name);
+	else if (r->reason == REASON_WAIT_PLACE)
+		add(t, "; 'clusterctl why %s' lists each node's reason", r->name);
+	else if (r->reason == REASON_WAIT_FENCE)
+		add(t, "; if that is certainly off: 'clusterctl node confirm-fenced %s'", node_name(s, r->reason_node));
+}
+
+size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *out, size_t size)
+{
+	struct text t = { out, 0, size };
+	const struct role *r = &s->roles[role];
+
+	if (size)
+		out[0] = '\0';
+	add_preempted(&t, s, r);
+	add_reason(&t, s, r);
+	if (hints)
+		add_hint(&t, s, r);
+	return t.at;
+}
+
 /* --- the role --- */
 
 struct explained {
 	struct state *s;
 	uint32_t id;
 	const struct role *role;
+	uint64_t first; /* number of the event the role's history begins with */
 	const struct explain_sink *sink;
 	char buffer[EXPLAIN_LINE_SIZE];
 	struct text line;
@@ -226,7 +306,16 @@ static struct text *begin(struct explained *x, const char *indent)
 
 static void end(struct explained *x) { x->sink->line(x->sink->user, x->buffer); }
 
-/* Newest event number below `before` that is about the role or its resources, NULL: none in the ring. */
+/* About the role or one of its resources, and not about what had their ids before them. */
+static bool is_about(const struct explained *x, const struct event *e)
+{
+	if (e->about == KIND_ROLE)
+		return e->about_id == x->id && e->number >= x->first;
+	return e->about == KIND_RESOURCE && state_resource(x->s, e->about_id) && x->s->resources[e->about_id].role == x->id &&
+	       e->number >= event_first_of(x->s, KIND_RESOURCE, e->about_id);
+}
+
+/* The newest of them with a number below `before`, NULL: none in the ring. */
 static const struct event *event_before(const struct explained *x, uint64_t before)
 {
 	const struct state *s = x->s;
@@ -235,29 +324,15 @@ static const struct event *event_before(const struct explained *x, uint64_t befo
 	while (before-- > oldest) {
 		const struct event *e = state_get(s, KIND_EVENT, (uint32_t)(before % EVENT_MAX) + 1);
 
-		if (!e || e->number != before)
-			continue;
-		if (e->about == KIND_ROLE && e->about_id == x->id)
-			return e;
-		if (e->about == KIND_RESOURCE && state_resource(s, e->about_id) && s->resources[e->about_id].role == x->id)
+		if (e && e->number == before && is_about(x, e))
 			return e;
 	}
 	return NULL;
 }
 
-static const struct event *newest_event(const struct explained *x, uint32_t reason)
-{
-	const struct event *e = event_before(x, x->s->cluster.next_event);
-
-	while (e && !(e->reason == reason && e->about == KIND_ROLE))
-		e = event_before(x, e->number);
-	return e;
-}
-
 static void explain_state(struct explained *x)
 {
 	const struct role *r = x->role;
-	const struct event *event;
 	struct text *t = begin(x, "");
 
 	add(t, "role %s is %s, ", r->name, enum_text(enum_values_role_state, r->state));
@@ -271,13 +346,54 @@ static void explain_state(struct explained *x)
 	if (r->reason == REASON_NONE)
 		return;
 	t = begin(x, "  ");
-	/* the event of the reason knows both nodes; it may have left the ring */
-	event = newest_event(x, r->reason);
-	if (event)
-		t->at += event_format(x->s, event, t->out + t->at, t->size - t->at);
-	else
-		t->at += reason_format(r->reason, r->name, node_name(x->s, r->reason_node), NULL, NULL, t->out + t->at,
-				       t->size - t->at);
+	t->at += explain_reason(x->s, x->id, false, t->out + t->at, t->size - t->at);
+	end(x);
+}
+
+static void frozen_line(struct explained *x, const char *what, const char *who, const char *command)
+{
+	add(begin(x, "  "), "%s: it is left as it is until 'clusterctl %s%s%s'", what, command, who,
+	    *who ? " maintenance=no" : "");
+	end(x);
+}
+
+static void explain_frozen(struct explained *x)
+{
+	const struct role *r = x->role;
+
+	if (x->s->cluster.disarmed)
+		frozen_line(x, "the cluster is disarmed", "", "arm");
+	if (x->s->cluster.maintenance)
+		frozen_line(x, "the cluster is in maintenance", "", "cluster set maintenance=no");
+	if (r->owner && x->s->nodes[r->owner].maintenance)
+		frozen_line(x, "its node is in maintenance", node_name(x->s, r->owner), "node set ");
+	if (r->maintenance)
+		frozen_line(x, "it is in maintenance", r->name, "role set ");
+}
+
+static const char *times(uint32_t n) { return n == 1 ? "" : "s"; }
+
+static void explain_failures(struct explained *x)
+{
+	const struct role *r = x->role;
+	uint64_t over_ms = r->first_failure_ms + r->period_ms, now_ms = x->s->cluster.now_ms;
+	struct text *t;
+
+	if (r->failures && (r->state != ROLE_FAILED || r->reason == REASON_THRESHOLD)) {
+		t = begin(x, "  ");
+		add(t, "failed over %" PRIu32 " time%s, %" PRIu32 " allowed within ", r->failures, times(r->failures),
+		    r->threshold);
+		add_duration(t, r->period_ms);
+		end(x);
+	}
+	if (r->state != ROLE_FAILED)
+		return;
+	t = begin(x, "  ");
+	add(t, "it is left failed: 'clusterctl role start %s' tries again", r->name);
+	if (r->failures && r->reason != REASON_ON_FAIL_STOP && over_ms > now_ms) {
+		add(t, ", and so does the cluster in ");
+		add_duration(t, over_ms - now_ms);
+	}
 	end(x);
 }
 
@@ -289,21 +405,8 @@ static void explain_flags(struct explained *x)
 		add(begin(x, "  "), "nobody wants it online: 'clusterctl role start %s'", r->name);
 		end(x);
 	}
-	if (r->maintenance || x->s->cluster.maintenance || (r->owner && x->s->nodes[r->owner].maintenance)) {
-		add(begin(x, "  "), "maintenance: it is left as it is");
-		end(x);
-	}
-	if (x->s->cluster.disarmed) {
-		add(begin(x, "  "), "the cluster is disarmed: nothing moves");
-		end(x);
-	}
-	if (r->failures) {
-		struct text *t = begin(x, "  ");
-
-		add(t, "%" PRIu32 " of %" PRIu32 " fail-overs allowed within ", r->failures, r->threshold);
-		add_duration(t, r->period_ms);
-		end(x);
-	}
+	explain_frozen(x);
+	explain_failures(x);
 	if (r->moved_by_hand) {
 		add(begin(x, "  "), "an administrator put it here: it does not fail back; 'clusterctl role cleanup %s' ends that",
 		    r->name);
@@ -366,15 +469,35 @@ static void explain_resources(struct explained *x)
 	}
 }
 
+/* What frees the role of a lost node, and when. */
+static void explain_proof(struct explained *x, const struct node *n)
+{
+	uint64_t at_ms = n->since_ms + timetable_proven_ms(&x->s->cluster), now_ms = x->s->cluster.now_ms;
+	struct text *t = begin(x, "  ");
+
+	add(t, "waits for: proof that %s has stopped: ", n->name);
+	if (x->s->cluster.disarmed) {
+		add(t, "nothing is fenced while the cluster is disarmed");
+	} else if (!node_time_proves(x->s, n->object.id)) {
+		add(t, "its fence command or its reboot; it has no watchdog that T_stop could count on");
+	} else {
+		add(t, "its fence command, its reboot, or T_stop and its watchdog, ");
+		add(t, at_ms > now_ms ? "in about " : "any moment now");
+		if (at_ms > now_ms)
+			add_duration(t, at_ms - now_ms);
+	}
+	end(x);
+	add(begin(x, "  "), "if %s is certainly off: 'clusterctl node confirm-fenced %s'", n->name, n->name);
+	end(x);
+}
+
 static void explain_waiting(struct explained *x)
 {
 	const struct state *s = x->s;
 	const struct role *r = x->role;
 
 	if (r->owner && s->nodes[r->owner].state == NODE_LOST) {
-		add(begin(x, "  "), "waits for: proof that %s has stopped (fence command, its reboot, or T_stop and its watchdog)",
-		    node_name(s, r->owner));
-		end(x);
+		explain_proof(x, &s->nodes[r->owner]);
 	}
 	if (r->state == ROLE_PENDING && r->want)
 		explain_sets(x);
@@ -423,7 +546,9 @@ static void explain_nodes(struct explained *x)
 
 	place_role(x->s, x->id, &request, &p, verdicts);
 	t = begin(x, "  ");
-	if (!p.node)
+	if (!p.node && x->role->reason == REASON_WAIT_PLACE)
+		add(t, "what each node lacks:");
+	else if (!p.node)
 		add(t, "no node may take it:");
 	else
 		add(t, "were it placed now: %s", node_name(x->s, p.node));
@@ -471,6 +596,8 @@ static void explain_events(struct explained *x)
 void explain_role(struct state *s, uint32_t role, const struct explain_sink *sink)
 {
 	struct explained x = { .s = s, .id = role, .role = &s->roles[role], .sink = sink };
+
+	x.first = event_first_of(s, KIND_ROLE, role);
 
 	explain_state(&x);
 	explain_flags(&x);

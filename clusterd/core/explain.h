@@ -20,6 +20,12 @@ struct explain_sink {
 /* `role` is an id in use. `s` is const but for its lazily built rule index. */
 void explain_role(struct state *s, uint32_t role, const struct explain_sink *sink);
 
+/*
+ * Why the role is where it is, or what it waits for, in one line: what the status page shows. `hints`: with the command
+ * that helps.
+ */
+size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *out, size_t size);
+
 /* One node's verdict in words: "not enough memory: needs 2048 MiB, 512 of 4096 MiB are free". */
 void explain_verdict(const struct state *s, uint32_t role, uint32_t node, const struct place_verdict *verdict, char *out,
 		     size_t size);

@@ -105,6 +105,19 @@ void event_add(struct state *s, const struct event_about *about)
 	e->seq = s->tag.seq;
 }
 
+uint64_t event_first_of(const struct state *s, uint32_t kind, uint32_t id)
+{
+	uint64_t first = 0;
+
+	for (uint32_t i = 1; i <= s->high[KIND_EVENT]; i++) {
+		const struct event *e = &s->events[i];
+
+		if (e->object.used && e->reason == REASON_CREATED && e->about == kind && e->about_id == id && e->number > first)
+			first = e->number;
+	}
+	return first;
+}
+
 size_t event_format(const struct state *s, const struct event *e, char *out, size_t size)
 {
 	return reason_format(e->reason, e->about_name, state_name(s, KIND_NODE, e->node), state_name(s, KIND_NODE, e->other),

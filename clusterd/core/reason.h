@@ -27,6 +27,11 @@ struct event_about {
 };
 /* Adds an event to the ring in the state. */
 void event_add(struct state *s, const struct event_about *about);
+/*
+ * Number of the event an object's history begins with, 0: not in the ring. Ids are used again: what is older may be about
+ * an object that was deleted.
+ */
+uint64_t event_first_of(const struct state *s, uint32_t kind, uint32_t id);
 /* One line for people. */
 size_t event_format(const struct state *s, const struct event *e, char *out, size_t size);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The role engine: what each role does next. Where a role goes and when it leaves is role_move.c's question. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clusterd/core/node.h"
@@ -76,9 +77,17 @@ static bool frozen(const struct state *s, const struct role *r)
 	       (r->owner && s->nodes[r->owner].maintenance);
 }
 
+/* Why one without a node is. */
+static enum reason frozen_reason(const struct state *s)
+{
+	if (s->cluster.disarmed)
+		return REASON_DISARMED;
+	return s->cluster.maintenance ? REASON_MAINTENANCE : REASON_ROLE_MAINTENANCE;
+}
+
 /* --- a role without a node --- */
 
-static void preempt_victims(struct engine *e, struct state *s, const struct placement *p)
+static void preempt_victims(struct engine *e, struct state *s, uint32_t for_role, const struct placement *p)
 {
 	for (uint32_t i = 0; i < p->n_victims; i++) {
 		struct role *v = state_edit(s, KIND_ROLE, p->victims[i]);
@@ -86,7 +95,8 @@ static void preempt_victims(struct engine *e, struct state *s, const struct plac
 		v->preempted = 1;
 		v->reason = REASON_PREEMPTED;
 		v->reason_node = p->node;
-		event_add(s, &(struct event_about){ REASON_PREEMPTED, KIND_ROLE, p->victims[i], p->node, 0, NULL });
+		event_add(s, &(struct event_about){ REASON_PREEMPTED, KIND_ROLE, p->victims[i], p->node, 0,
+						    s->roles[for_role].name });
 		engine_touch(e, p->victims[i]);
 	}
 }
@@ -109,8 +119,8 @@ static void take_node(struct engine *e, struct state *s, uint32_t id, uint32_t n
 		r->reason = REASON_PLACED;
 	r->reason_node = node;
 	set_state(e, s, id, ROLE_STARTING);
-	/* A failed resource has had its event when it failed. */
-	why = r->reason == REASON_FAILOVER_RESOURCE ? REASON_PLACED : r->reason;
+	/* A failed resource has had its event when it failed, a rule when the role left for it. */
+	why = r->reason == REASON_FAILOVER_RESOURCE || r->reason == REASON_RULE ? REASON_PLACED : r->reason;
 	event_add(s, &(struct event_about){ why, KIND_ROLE, id, node, from, NULL });
 }
 
@@ -143,7 +153,7 @@ static bool place_unowned(struct engine *e, struct state *s, uint32_t id)
 	if (p.n_victims) {
 		state_set_target(s, id, p.node);
 		wait_for(e, s, id, REASON_WAIT_ROOM, p.node);
-		preempt_victims(e, s, &p);
+		preempt_victims(e, s, id, &p);
 		return false;
 	}
 	take_node(e, s, id, p.node);
@@ -168,7 +178,7 @@ static bool advance_unowned(struct engine *e, struct state *s, uint32_t id)
 		return false;
 	}
 	if (frozen(s, r)) {
-		wait_for(e, s, id, REASON_DISARMED, 0);
+		wait_for(e, s, id, frozen_reason(s), 0);
 		return false;
 	}
 	if (role_history_in_doubt(s)) {
@@ -376,6 +386,22 @@ void engine_run(struct engine *e, struct state *s)
 
 /* --- what the agents say --- */
 
+/* What failed, and what it said: of a resource (its name is then the event's) or of a role. */
+static void failure_text(const struct state *s, const struct msg_result *m, bool of_role, char out[2 * TEXT_SIZE])
+{
+	const char *action = enum_text(enum_values_agent_action, m->action), *said = m->output;
+	const char *resource = of_role ? state_name(s, KIND_RESOURCE, m->resource) : NULL;
+	char code[32];
+
+	if (!*said && m->status == AGENT_DONE) {
+		snprintf(code, sizeof(code), "exit code %u", m->rc);
+		said = code;
+	} else if (!*said) {
+		said = m->status == AGENT_TIMEOUT ? "timed out" : "could not be run";
+	}
+	snprintf(out, 2 * TEXT_SIZE, "%s%s%s: %s", action, resource ? " of " : "", resource ? resource : "", said);
+}
+
 /* The role leaves this node because something on it failed; too often, and it stays down. */
 static void role_failed_over(struct state *s, uint32_t id, const char *detail)
 {
@@ -413,6 +439,7 @@ static void role_failed_for_good(struct state *s, uint32_t id, enum reason reaso
 static void failure(struct engine *e, struct state *s, uint32_t id, const struct msg_result *m)
 {
 	uint32_t role = s->resources[id].role, node = s->roles[role].owner;
+	char of_role[2 * TEXT_SIZE], of_resource[2 * TEXT_SIZE];
 	enum failure_verdict v;
 
 	if (frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR) {
@@ -421,24 +448,26 @@ static void failure(struct engine *e, struct state *s, uint32_t id, const struct
 		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, m->output });
 		return;
 	}
+	failure_text(s, m, true, of_role);
+	failure_text(s, m, false, of_resource);
 	v = resource_failed(s, id, m);
 	if (v != FAILURE_NOTHING)
 		resource_set_state(s, id, RES_FAILED);
 	switch (v) {
 	case FAILURE_NOTHING:
-		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, m->output });
+		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, of_resource });
 		break;
 	case FAILURE_RESTART:
-		event_add(s, &(struct event_about){ REASON_RESTART, KIND_RESOURCE, id, node, 0, m->output });
+		event_add(s, &(struct event_about){ REASON_RESTART, KIND_RESOURCE, id, node, 0, of_resource });
 		break;
 	case FAILURE_FAILOVER:
-		role_failed_over(s, role, m->output);
+		role_failed_over(s, role, of_role);
 		break;
 	case FAILURE_FATAL:
-		role_failed_for_good(s, role, REASON_FATAL, m->output);
+		role_failed_for_good(s, role, REASON_FATAL, of_role);
 		break;
 	case FAILURE_STOP:
-		role_failed_for_good(s, role, REASON_ON_FAIL_STOP, m->output);
+		role_failed_for_good(s, role, REASON_ON_FAIL_STOP, of_role);
 		break;
 	}
 	e->sets_stale = true;

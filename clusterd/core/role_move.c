@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* When a role leaves its node and where it goes: wishes, failures, drain, rules, failback, sets. */
+#include <stdio.h>
+
 #include "clusterd/core/node.h"
 #include "clusterd/core/role_move.h"
 
@@ -21,7 +23,11 @@ bool reason_is_move(enum reason reason)
 	}
 }
 
-bool reason_is_wait(enum reason reason) { return reason >= REASON_WAIT_FENCE && reason <= REASON_DRAIN_STUCK; }
+bool reason_is_wait(enum reason reason)
+{
+	return (reason >= REASON_WAIT_FENCE && reason <= REASON_DRAIN_STUCK) || reason == REASON_MAINTENANCE ||
+	       reason == REASON_ROLE_MAINTENANCE;
+}
 
 bool role_period_over(const struct role *r, uint64_t now_ms) { return now_ms - r->first_failure_ms >= r->period_ms; }
 
@@ -189,12 +195,28 @@ static bool gives_way(const struct state *s, uint32_t role, uint32_t other)
 	return role > other;
 }
 
-static bool breaks_rule(struct state *s, uint32_t role)
+static bool breaks_rule(struct state *s, uint32_t role, struct place_verdict *ret)
 {
-	struct place_verdict v;
-	enum place_code code = place_check(s, role, s->roles[role].owner, &v);
+	enum place_code code = place_check(s, role, s->roles[role].owner, ret);
 
-	return (code == PLACE_AFFINITY || code == PLACE_ANTI_AFFINITY) && gives_way(s, role, v.other);
+	return (code == PLACE_AFFINITY || code == PLACE_ANTI_AFFINITY) && gives_way(s, role, ret->other);
+}
+
+/* The rule is named when the role leaves: where it arrives, nobody can tell any more. */
+static void leave_for_rule(struct state *s, uint32_t role, const struct place_verdict *v)
+{
+	const char *rule = state_name(s, KIND_RULE, v->rule), *other = state_name(s, KIND_ROLE, v->other);
+	uint32_t owner = s->roles[role].owner;
+	char detail[TEXT_SIZE];
+	struct role *r;
+
+	aim_elsewhere(s, role, REASON_RULE);
+	r = state_edit(s, KIND_ROLE, role);
+	r->reason = REASON_RULE;
+	r->reason_node = owner;
+	snprintf(detail, sizeof(detail), "rule %s keeps it %s %s", rule ? rule : "?",
+		 v->code == PLACE_AFFINITY ? "together with" : "apart from", other ? other : "?");
+	event_add(s, &(struct event_about){ REASON_RULE, KIND_ROLE, role, r->target, owner, detail });
 }
 
 /* Hours are of the cluster's local time; a window may span midnight. */
@@ -244,6 +266,7 @@ static bool outside_possible(const struct role *r) { return r->possible && !node
 bool role_must_leave(struct state *s, uint32_t role)
 {
 	const struct role *r = &s->roles[role];
+	struct place_verdict v;
 
 	if (!r->want || r->state == ROLE_FAILED || r->preempted || nodeset_has(r->banned, r->owner))
 		return true;
@@ -259,8 +282,8 @@ bool role_must_leave(struct state *s, uint32_t role)
 		aim_elsewhere(s, role, REASON_NOT_POSSIBLE);
 		return true;
 	}
-	if (breaks_rule(s, role)) {
-		aim_elsewhere(s, role, REASON_RULE);
+	if (breaks_rule(s, role, &v)) {
+		leave_for_rule(s, role, &v);
 		return true; /* a hard rule: rather down than against it */
 	}
 	return wants_failback(s, r) && leave_for_failback(s, role);

@@ -40,13 +40,11 @@ static const char *name_in(const struct state *s, uint32_t node)
 }
 
 /* Why it ends there: the reason of the end state. */
-static const char *reason_in(const struct state *s, const struct role *r, const struct state *before, const struct role *was,
-			     char *out, size_t size)
+static const char *reason_in(const struct state *s, const struct role *r, char *out, size_t size)
 {
 	if (!r)
 		return "-";
-	reason_format(r->reason, r->name, name_in(s, r->reason_node ? r->reason_node : r->owner),
-		      name_in(before, was ? was->owner : 0), "", out, size);
+	explain_reason(s, r->object.id, false, out, size);
 	return out;
 }
 
@@ -66,7 +64,7 @@ void ctl_effect_print(struct ctl *ctl, const struct state *before, const struct 
 			continue;
 		ret->changed++;
 		ret->lost += bad;
-		reason_in(after, b, before, a, why, sizeof(why));
+		reason_in(after, b, why, sizeof(why));
 		if (ret->json)
 			json_array_append_new(ret->json,
 					      json_pack("{s:s, s:s, s:b, s:s?, s:s?, s:s, s:s}", "role",

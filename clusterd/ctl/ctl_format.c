@@ -5,6 +5,7 @@
 
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "clusterd/core/explain.h"
 #include "clusterd/core/reason.h"
 
 const char *ctl_node_name(const struct ctl *ctl, uint32_t node)
@@ -122,35 +123,8 @@ const char *ctl_node_state(const struct ctl *ctl, const struct node *n)
 	return enum_text(enum_values_node_admin, n->admin);
 }
 
-/* The newest event about the role of its present reason; NULL when the ring has lost it. */
-static const struct event *role_event(const struct state *s, const struct role *r)
-{
-	const struct event *best = NULL;
-
-	for (uint32_t id = 1; id <= s->high[KIND_EVENT]; id++) {
-		const struct event *e = state_get(s, KIND_EVENT, id);
-
-		if (e && e->about == KIND_ROLE && e->about_id == r->object.id && e->reason == r->reason &&
-		    !strcmp(e->about_name, r->name) && (!best || best->number < e->number))
-			best = e;
-	}
-	return best;
-}
-
 const char *ctl_role_reason(const struct ctl *ctl, const struct role *r, char *out, size_t size)
 {
-	const struct event *e = role_event(ctl->view.state, r);
-	uint32_t node = r->reason_node, other = r->last_owner;
-
-	if (e) {
-		event_format(ctl->view.state, e, out, size);
-		return out;
-	}
-	/* Still on its way: it goes from its owner to its target. */
-	if (r->target && r->owner && strstr(reason_text(r->reason), "%m")) {
-		node = r->target;
-		other = r->owner;
-	}
-	reason_format(r->reason, r->name, ctl_node_name(ctl, node), ctl_node_name(ctl, other), "no details", out, size);
+	explain_reason(ctl->view.state, r->object.id, true, out, size);
 	return out;
 }
