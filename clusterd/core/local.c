@@ -10,6 +10,7 @@
 #include <syslog.h>
 
 #include "clusterd/core/core_private.h"
+#include "clusterd/core/resource.h"
 #include "clusterd/core/timetable.h"
 
 static const struct resource *own_resource(const struct core *c, uint32_t id)
@@ -84,8 +85,9 @@ static void run(struct core *c, uint32_t id, uint64_t op, enum agent_action acti
 	l->op_action[id] = (uint8_t)action;
 	l->n_ops++;
 	if (action == AGENT_START) {
+		/* Not started until the agent says so; stopped if it turns out that none was run. */
+		l->found[id] = l->runs[id] ? RES_FAILED : RES_STARTING;
 		set_runs(l, id, true);
-		l->found[id] = RES_FAILED; /* until the agent says that it started */
 	}
 	agent_act(c, ACTION_AGENT_RUN, id, op, action);
 }
@@ -305,6 +307,8 @@ static void operation_ended(struct core *c, const struct core_event *e)
 	l->op[id] = 0;
 	l->n_ops--;
 	if (action == AGENT_STOP && ok)
+		set_runs(l, id, false);
+	else if (l->found[id] == RES_STARTING && resource_never_ran(action, e->agent.status))
 		set_runs(l, id, false);
 	else if (action == AGENT_START)
 		l->found[id] = ok ? RES_STARTED : RES_FAILED;

@@ -108,6 +108,11 @@ bool resource_begin(struct engine *e, struct state *s, uint32_t id, enum agent_a
 	return true;
 }
 
+bool resource_never_ran(uint32_t action, uint32_t status)
+{
+	return action == AGENT_START && (status == AGENT_NOT_INSTALLED || status == AGENT_SPAWN_FAILED);
+}
+
 static bool fatal_anywhere(const struct msg_result *m)
 {
 	return m->action == AGENT_START && m->status == AGENT_DONE && (m->rc == OCF_ERR_ARGS || m->rc == OCF_ERR_CONFIGURED);

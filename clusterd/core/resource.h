@@ -16,6 +16,9 @@ bool resource_is_held(const struct state *s, uint32_t id);
 bool resource_begin(struct engine *e, struct state *s, uint32_t id, enum agent_action action);
 void resource_set_state(struct state *s, uint32_t id, enum resource_state state);
 
+/* A start that ended so has run no agent: what was stopped before it still is. */
+bool resource_never_ran(uint32_t action, uint32_t status);
+
 /* What a failure means for the role. */
 enum failure_verdict { FAILURE_NOTHING, FAILURE_RESTART, FAILURE_FAILOVER, FAILURE_FATAL, FAILURE_STOP };
 /* Records what the agent said last. */

@@ -452,7 +452,7 @@ static void failure(struct engine *e, struct state *s, uint32_t id, const struct
 	failure_text(s, m, false, of_resource);
 	v = resource_failed(s, id, m);
 	if (v != FAILURE_NOTHING)
-		resource_set_state(s, id, RES_FAILED);
+		resource_set_state(s, id, resource_never_ran(m->action, m->status) ? RES_STOPPED : RES_FAILED);
 	switch (v) {
 	case FAILURE_NOTHING:
 		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, of_resource });

@@ -460,6 +460,8 @@ static void job_try_failed(struct job *job, int error, const char *path, bool re
 
 	if (job->resource)
 		record_running_remove(a, job->request.resource_id);
+	if (job->resource && job->request.action == AGENT_START)
+		record_active_remove(a, job->request.resource_id); /* nothing was executed, so nothing is to be stopped later */
 	if (is_shortage(error) && process_now_ms() - job->started_ms + AGENT_RETRY_MS < job->request.timeout_ms &&
 	    !qb_loop_timer_add(a->loop, QB_LOOP_MED, AGENT_RETRY_MS * NS_PER_MS, job, on_retry, &job->retry))
 		return;

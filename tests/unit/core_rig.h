@@ -94,17 +94,19 @@ static inline void rig_step(uint32_t id, struct core_event *e)
 	core_step(rig.nodes[id].core, e, &sink);
 }
 
-static inline void rig_result(uint32_t id, uint32_t rc)
+static inline void rig_ended(uint32_t id, enum agent_status status, uint32_t rc)
 {
 	struct rig_node *n = &rig.nodes[id];
 	struct rig_run r = n->runs[0];
-	struct core_event e = { .kind = EVENT_AGENT_RESULT, .agent = { r.op, r.resource, r.action, rc, AGENT_DONE, "said" } };
+	struct core_event e = { .kind = EVENT_AGENT_RESULT, .agent = { r.op, r.resource, r.action, rc, status, "said" } };
 
 	memmove(n->runs, n->runs + 1, --n->n_runs * sizeof(n->runs[0]));
 	if (!rc && r.action != AGENT_RELOAD)
 		n->running[r.resource] = r.action == AGENT_START;
 	rig_step(id, &e);
 }
+
+static inline void rig_result(uint32_t id, uint32_t rc) { rig_ended(id, AGENT_DONE, rc); }
 
 /* A recurring monitor found the resource dead. */
 static inline void rig_monitor_failed(uint32_t id, uint32_t resource)

@@ -271,6 +271,19 @@ static void test_no_space(void)
 	finish();
 }
 
+/* A start that could not run its agent leaves nothing that a later run of clusterd would have to stop. */
+static void test_never_ran(void)
+{
+	const struct rig_result *r;
+
+	fresh();
+	r = rig_do(&rig, AGENT_START, 14, "ocf:test:nointerpreter", "", 5000);
+	CHECK_EQ(r->r.status, AGENT_SPAWN_FAILED);
+	CHECK(!file_there("active/14"));
+	CHECK(!file_there("running/14"));
+	finish();
+}
+
 static void test_no_directory(void)
 {
 	static const struct agents_callbacks callbacks = { rig_result_note, rig_report_note };
@@ -293,6 +306,7 @@ int main(void)
 	test_stale();
 	test_damaged();
 	test_no_space();
+	test_never_ran();
 	test_no_directory();
 	return check_result();
 }

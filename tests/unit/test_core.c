@@ -291,6 +291,27 @@ static void no_stop_while_disarmed(void)
 	rig_down();
 }
 
+/* A node without the agent's package: nothing was started there, so nothing is to be stopped, and nobody to be fenced. */
+static void agent_is_missing(enum agent_status status)
+{
+	rig_up(3);
+	rig.hold_agents = true;
+	rig_do(1, "create role r preferred=n1,n2");
+	rig_do(1, "create resource d role=r agent=ocf:pacemaker:Dummy on_fail=failover");
+	rig_time(1000);
+	REQUIRE(rig.nodes[1].n_runs == 1 && rig.nodes[1].runs[0].action == AGENT_START);
+	rig_ended(1, status, OCF_ERR_INSTALLED);
+	rig_time(1000);
+	CHECK_EQ(rig.nodes[1].n_runs, 0);
+	CHECK_EQ(rig.nodes[1].core->local.n_runs, 0);
+	CHECK_EQ(rig_state(1)->nodes[1].fence_asked, 0);
+	CHECK_EQ(rig_state(1)->roles[1].owner, 2);
+	rig.hold_agents = false;
+	rig_settle();
+	CHECK_EQ(rig_state(1)->roles[1].state, ROLE_ONLINE);
+	rig_down();
+}
+
 int main(void)
 {
 	stop_is_announced();
@@ -305,5 +326,7 @@ int main(void)
 	decided_without_the_asker();
 	old_wish_is_dropped();
 	failure_in_maintenance();
+	agent_is_missing(AGENT_NOT_INSTALLED);
+	agent_is_missing(AGENT_SPAWN_FAILED);
 	return check_result();
 }
