@@ -69,6 +69,23 @@ void core_propose(struct core *c, struct message *m)
 	core_act(c, &a);
 }
 
+uint64_t core_middle_clock_ms(const struct core *c, const uint64_t clocks[NODE_MAX + 1])
+{
+	uint64_t sorted[NODE_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t id = 1; id <= NODE_MAX; id++) {
+		uint32_t at;
+
+		if (!nodeset_has(core_participants(c), id))
+			continue;
+		for (at = n++; at > 0 && sorted[at - 1] > clocks[id]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = clocks[id];
+	}
+	return n ? sorted[(n - 1) / 2] : 0;
+}
+
 nodeset_t core_participants(const struct core *c) { return c->view.members & ~c->view.excluded; }
 
 bool core_is_actor(const struct core *c, uint64_t waited_ms)
@@ -142,6 +159,7 @@ static void apply_time(struct core *c, const struct msg_time *m)
 		now = s->cluster.now_ms + CLOCK_JUMP_MAX_MS;
 	node_clock(&c->engine, s, now);
 	role_clock(&c->engine, s, now);
+	c->clock_moved_ms = c->mono_ms;
 	c->changed_since_clock = false;
 }
 
@@ -295,7 +313,8 @@ static void ordered(struct core *c, uint32_t sender, const void *data, size_t le
 		core_trace(c, LOG_WARNING, "message of node %u dropped: it is of another cluster", sender);
 		return;
 	}
-	c->heard_ms[sender] = c->mono_ms;
+	c->heard_ms[sender] = c->said_at_ms[sender] = c->mono_ms;
+	c->said_ms[sender] = m.sent_ms;
 	dispatch(c, sender, &m);
 }
 

@@ -132,6 +132,8 @@ struct core {
 	struct requests requests;
 	struct local local;
 	uint64_t heard_ms[NODE_MAX + 1];
+	uint64_t said_ms[NODE_MAX + 1], said_at_ms[NODE_MAX + 1]; /* a member's wall clock when it last spoke; monotonic: when */
+	uint64_t clock_moved_ms;              /* monotonic: when the replicated clock was last moved */
 	uint64_t lost_ms[NODE_MAX + 1];       /* monotonic: since when we wait for its end */
 	uint64_t opened_epoch;                /* the newest this node took part in */
 	uint64_t fence_next_ms[NODE_MAX + 1];
@@ -151,6 +153,8 @@ void core_act(struct core *c, const struct core_action *a);
 void core_trace(struct core *c, int priority, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Fills in cluster, view and time, encodes, proposes. */
 void core_propose(struct core *c, struct message *m);
+/* Middle of the participants' clocks: one broken clock moves nothing. */
+uint64_t core_middle_clock_ms(const struct core *c, const uint64_t clocks[NODE_MAX + 1]);
 /* Members this view goes on with. */
 nodeset_t core_participants(const struct core *c);
 /* The one of the participants that acts for all in small things, after `waited_ms` the next in rank, and so on. */

@@ -137,9 +137,25 @@ static void kick_excluded(struct core *c)
 
 /* --- clock, votes, leave --- */
 
+/*
+ * What the replicated clock should say: the middle of the members' clocks, as they told them last. When it is ahead of
+ * that (clocks were set back, or had been wrong) it goes on at half the pace until they have caught up: delays and periods
+ * must end.
+ */
+static uint64_t clock_now_ms(const struct core *c)
+{
+	uint64_t clocks[NODE_MAX + 1], middle;
+	uint64_t least = c->state->cluster.now_ms + (c->mono_ms - c->clock_moved_ms) / 2;
+
+	for (uint32_t id = 1; id <= NODE_MAX; id++)
+		clocks[id] = id == c->config.self ? c->wall_ms : c->said_ms[id] + (c->mono_ms - c->said_at_ms[id]);
+	middle = core_middle_clock_ms(c, clocks);
+	return middle > least ? middle : least;
+}
+
 static void move_clock(struct core *c)
 {
-	uint64_t now = c->wall_ms, then = c->state->cluster.now_ms;
+	uint64_t now = clock_now_ms(c), then = c->state->cluster.now_ms;
 	struct message m = { .type = MSG_TIME };
 
 	if (c->clock_in_flight || now < then + CLOCK_STEP_MS || !core_is_actor(c, 0))

@@ -5,24 +5,6 @@
 
 #include "clusterd/core/core_private.h"
 
-/* Middle of the participants' clocks: one broken clock moves nothing. */
-static uint64_t middle_clock_ms(const struct core *c)
-{
-	uint64_t sorted[NODE_MAX];
-	uint32_t n = 0;
-
-	for (uint32_t id = 1; id <= NODE_MAX; id++) {
-		uint32_t at;
-
-		if (!nodeset_has(core_participants(c), id))
-			continue;
-		for (at = n++; at > 0 && sorted[at - 1] > c->view.hello_sent_ms[id]; at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = c->view.hello_sent_ms[id];
-	}
-	return n ? sorted[(n - 1) / 2] : 0;
-}
-
 /* Drawn from what only this moment has; the same on all members, never 0. */
 static uint64_t draw_identity(const struct core *c)
 {
@@ -80,7 +62,7 @@ static void open_state(struct core *c)
 {
 	struct state *s = c->state;
 	bool created = !state_get(s, KIND_CLUSTER, 1);
-	uint64_t now_ms = middle_clock_ms(c);
+	uint64_t now_ms = core_middle_clock_ms(c, c->view.hello_sent_ms);
 	char text[TEXT_SIZE];
 
 	s->tag = (struct tag){ c->view.target, 1 };
@@ -91,6 +73,7 @@ static void open_state(struct core *c)
 		node_clock(&c->engine, s, now_ms);
 		role_clock(&c->engine, s, now_ms);
 	}
+	c->clock_moved_ms = c->mono_ms;
 	snprintf(text, sizeof(text), "%d members, epoch %llu", nodeset_count(core_participants(c)),
 		 (unsigned long long)s->tag.epoch);
 	event_add(s, &(struct event_about){ REASON_VIEW, KIND_CLUSTER, 1, 0, 0, text });

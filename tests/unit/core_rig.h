@@ -34,6 +34,7 @@ struct rig_node {
 	char detail[TEXT_SIZE];   /* of the newest answer */
 	bool quorate, running[64];
 	uint32_t proposed[128]; /* by message type */
+	int64_t wall_ahead_ms;  /* of its wall clock */
 };
 
 static struct {
@@ -90,7 +91,7 @@ static inline void rig_step(uint32_t id, struct core_event *e)
 	const struct core_sink sink = { rig_act, &rig.nodes[id] };
 
 	e->mono_ms = rig.mono_ms;
-	e->wall_ms = RIG_WALL_MS + rig.mono_ms;
+	e->wall_ms = RIG_WALL_MS + rig.mono_ms + (uint64_t)rig.nodes[id].wall_ahead_ms;
 	core_step(rig.nodes[id].core, e, &sink);
 }
 

@@ -312,6 +312,53 @@ static void agent_is_missing(enum agent_status status)
 	rig_down();
 }
 
+/* The lowest node moves the replicated clock for all; its own clock is broken. What waits for time gets its time. */
+static void clock_of_the_lowest(int64_t ahead_ms)
+{
+	uint64_t before;
+
+	rig.nodes[1].wall_ahead_ms = ahead_ms;
+	rig_up(3);
+	rig_do(2, "create role early");
+	rig_do(2, "create resource a role=early agent=ocf:pacemaker:Dummy");
+	rig_do(2, "create set first roles=early");
+	rig_time(1000);
+	before = rig_state(2)->cluster.now_ms;
+	rig_do(2, "create role late");
+	rig_do(2, "create resource b role=late agent=ocf:pacemaker:Dummy");
+	rig_do(2, "create set second roles=late after=first delay=20s");
+	rig_do(2, "stop role early");
+	rig_do(2, "stop role late");
+	rig_do(2, "start role early");
+	rig_do(2, "start role late");
+	rig_time(10000);
+	CHECK_EQ(rig_state(2)->roles[2].state, ROLE_PENDING);
+	rig_time(15000);
+	CHECK_EQ(rig_state(2)->roles[2].state, ROLE_ONLINE);
+	rig_time(60000);
+	CHECK(rig_state(2)->cluster.now_ms - before < 2 * 85000);
+	rig_down();
+}
+
+/* Two of three clocks are set back: the replicated clock, which never goes back, goes on all the same. */
+static void clocks_set_back(void)
+{
+	uint64_t before;
+
+	rig_up(3);
+	rig_do(1, "create role r");
+	rig_time(1000);
+	before = rig_state(1)->cluster.now_ms;
+	rig.nodes[1].wall_ahead_ms = rig.nodes[2].wall_ahead_ms = -(int64_t)MS_PER_HOUR;
+	for (int i = 0; i < 30; i++) {
+		rig_time(1000);
+		rig_do(1, i % 2 ? "set role r memory_mb=1" : "set role r memory_mb=2");
+	}
+	CHECK(rig_state(1)->cluster.now_ms >= before + 12000);
+	CHECK(rig_state(1)->cluster.now_ms <= before + 31000);
+	rig_down();
+}
+
 int main(void)
 {
 	stop_is_announced();
@@ -328,5 +375,8 @@ int main(void)
 	failure_in_maintenance();
 	agent_is_missing(AGENT_NOT_INSTALLED);
 	agent_is_missing(AGENT_SPAWN_FAILED);
+	clock_of_the_lowest(-24 * 365 * (int64_t)MS_PER_HOUR);
+	clock_of_the_lowest(24 * 365 * (int64_t)MS_PER_HOUR);
+	clocks_set_back();
 	return check_result();
 }
