@@ -121,7 +121,7 @@ static void votes_adapt(struct state *s, nodeset_t present)
 static void lose(struct engine *e, struct state *s, nodeset_t nodes)
 {
 	for (nodes = nodes_known(s, nodes); nodes; nodes &= nodes - 1) {
-		node_lost(e, s, nodeset_first(nodes), false);
+		node_lost(e, s, nodeset_first(nodes), false, true);
 		node_fenced(e, s, nodeset_first(nodes), FENCE_BY_COMMAND);
 	}
 	votes_adapt(s, nodes_in(s, NODE_ONLINE));

@@ -67,9 +67,11 @@ static void declare(const struct state *s, struct node *n, const struct msg_hell
 		memcpy(n->fault_domain, m->fault_domain, sizeof(n->fault_domain));
 }
 
-static bool took_part_all_along(const struct node *n, const struct msg_hello *m)
+bool node_took_part(const struct state *s, uint32_t id, const struct msg_hello *m)
 {
-	return n->state == NODE_ONLINE && n->incarnation == m->incarnation && m->kept;
+	const struct node *n = state_node(s, id);
+
+	return n && n->state == NODE_ONLINE && n->incarnation == m->incarnation && m->kept;
 }
 
 /* A configured node that had its vote before anybody saw it. */
@@ -81,7 +83,7 @@ static void bring_vote(struct state *s, uint32_t id)
 	((struct node *)state_edit(s, KIND_NODE, id))->vote = 1;
 }
 
-void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m)
+void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m, bool went_on)
 {
 	struct node *n;
 
@@ -90,10 +92,10 @@ void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg
 		event_add(s, &(struct event_about){ REASON_CREATED, KIND_NODE, id, id, 0, NULL });
 		bring_vote(s, id);
 	}
-	if (took_part_all_along(&s->nodes[id], m))
+	if (node_took_part(s, id, m))
 		return;
 	if (s->nodes[id].state == NODE_ONLINE || s->nodes[id].state == NODE_JOINING)
-		node_lost(e, s, id, false); /* it went and came back between two active views */
+		node_lost(e, s, id, false, went_on); /* it went and came back between two active views */
 	if (s->nodes[id].state == NODE_LOST && (CANARY(CANARY_NO_INVENTORY) || s->nodes[id].boot_id != m->boot_id))
 		node_fenced(e, s, id, FENCE_BY_REBOOT);
 	doubt_resources(e, s, id);
@@ -123,12 +125,13 @@ static void count_unclean(struct state *s, uint32_t id)
 	event_add(s, &(struct event_about){ REASON_QUARANTINED, KIND_NODE, id, id, 0, NULL });
 }
 
-void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent)
+void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent, bool went_on)
 {
 	if (!state_node(s, id) || s->nodes[id].state == NODE_DOWN || s->nodes[id].state == NODE_LOST)
 		return;
 	set_state(s, id, NODE_LOST, silent ? REASON_NODE_SILENT : REASON_NODE_LOST);
-	count_unclean(s, id);
+	if (went_on)
+		count_unclean(s, id);
 	for (uint32_t role = 1; role <= s->high[KIND_ROLE]; role++)
 		if (state_role(s, role) && (s->roles[role].owner == id || s->roles[role].target == id))
 			engine_touch(e, role);

@@ -17,10 +17,18 @@
 #define INVENTORY_FAILED 0x8000u
 #define INVENTORY_ID 0x7fffu
 
-/* A member of a view that becomes active; `m` is its HELLO. Creates the node's object at its first time. */
-void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m);
-/* A node that was a member is not any more, without a word; `silent`: the others excluded it. */
-void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent);
+/* It was online in the last active view and has gone on with its roles since; `m` is its HELLO. */
+bool node_took_part(const struct state *s, uint32_t id, const struct msg_hello *m);
+/*
+ * A member of a view that becomes active; `m` is its HELLO. Creates the node's object at its first time. `went_on`: as in
+ * node_lost().
+ */
+void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg_hello *m, bool went_on);
+/*
+ * A node that was a member is not any more, without a word; `silent`: the others excluded it; `went_on`: others took part
+ * all along, so that the loss was this node's own. After an outage of all nobody is to be quarantined for it.
+ */
+void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent, bool went_on);
 /* A lost node is proven unable to act: its roles are free. Nothing when it is not lost. */
 void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how how);
 /* It told what runs there: its roles' resources become that, it is online. */

@@ -49,12 +49,15 @@ static void grant_votes(struct core *c)
 static void members_came_and_went(struct core *c)
 {
 	struct state *s = c->state;
+	bool went_on = false;
 
+	for (uint32_t id = 1; id <= NODE_MAX; id++)
+		went_on |= nodeset_has(core_participants(c), id) && node_took_part(s, id, &c->view.hello[id]);
 	for (uint32_t id = 1; id <= NODE_MAX; id++) {
 		if (nodeset_has(core_participants(c), id))
-			node_admit(&c->engine, s, id, &c->view.hello[id]);
+			node_admit(&c->engine, s, id, &c->view.hello[id], went_on);
 		else if (state_node(s, id) && (s->nodes[id].state == NODE_ONLINE || s->nodes[id].state == NODE_JOINING))
-			node_lost(&c->engine, s, id, nodeset_has(c->view.excluded, id));
+			node_lost(&c->engine, s, id, nodeset_has(c->view.excluded, id), went_on);
 	}
 }
 

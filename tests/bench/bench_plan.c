@@ -131,7 +131,7 @@ static void node_loss(struct state *s, const struct state *full, const char *nam
 
 		memcpy(s, full, sizeof(*s));
 		engine_init(&e);
-		node_lost(&e, s, node, false);
+		node_lost(&e, s, node, false, true);
 		engine_run(&e, s);
 		state_commit(s, NULL);
 		placed += s->load[node].roles;
