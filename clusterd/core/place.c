@@ -221,6 +221,25 @@ static void rules_look(const struct place_view *v, uint32_t role, bool want_soft
 	}
 }
 
+static bool takes_roles(const struct state *s, uint32_t n)
+{
+	const struct node *node = &s->nodes[n];
+
+	return node->object.used && node->state == NODE_ONLINE && node->admin == ADMIN_UP &&
+	       node->quarantine_until_ms <= s->cluster.now_ms;
+}
+
+/* It is not to be trusted, as long as there is one that is. */
+static bool quarantined(const struct state *s, uint32_t n)
+{
+	if (s->nodes[n].quarantine_until_ms <= s->cluster.now_ms)
+		return false;
+	for (uint32_t other = 1; other <= s->high[KIND_NODE]; other++)
+		if (takes_roles(s, other))
+			return true;
+	return false;
+}
+
 /* The filters that look at the node alone; fence_asked comes last in the order and is looked at apart. */
 static enum place_code node_admits(const struct state *s, const struct role *role, uint32_t n,
 				   const struct place_request *request)
@@ -232,7 +251,7 @@ static enum place_code node_admits(const struct state *s, const struct role *rol
 	/* a paused node takes nothing new and keeps what it has */
 	if (node->admin != ADMIN_UP && !(node->admin == ADMIN_PAUSED && request->stay == n))
 		return PLACE_PAUSED;
-	if (node->quarantine_until_ms > s->cluster.now_ms)
+	if (quarantined(s, n))
 		return PLACE_QUARANTINED;
 	if (role->possible && !nodeset_has(role->possible, n))
 		return PLACE_NOT_POSSIBLE;

@@ -243,6 +243,21 @@ static bool over_capacity(const struct state *s, const struct role *role, uint32
 	return (role->cpu && cpu_max && cpu > cpu_max) || (role->memory_mb && memory_max && memory > memory_max);
 }
 
+static bool takes_roles(const struct state *s, uint32_t node)
+{
+	return state_node(s, node) && s->nodes[node].state == NODE_ONLINE && s->nodes[node].admin == ADMIN_UP &&
+	       s->nodes[node].quarantine_until_ms <= s->cluster.now_ms;
+}
+
+/* Quarantine speaks as long as another node takes roles. */
+static bool quarantined(const struct state *s, uint32_t node)
+{
+	for (uint32_t other = 1; other <= NODE_MAX; other++)
+		if (takes_roles(s, other))
+			return s->nodes[node].quarantine_until_ms > s->cluster.now_ms;
+	return false;
+}
+
 static void check_placement(struct world *w, const struct state *s, uint32_t role, uint32_t node)
 {
 	const struct role *r = &s->roles[role];
@@ -257,7 +272,7 @@ static void check_placement(struct world *w, const struct state *s, uint32_t rol
 			   node);
 	else if (n->admin != ADMIN_UP)
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is paused", r->name, node);
-	else if (n->quarantine_until_ms > s->cluster.now_ms)
+	else if (quarantined(s, node))
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which is quarantined", r->name, node);
 	else if (r->owner == node && over_capacity(s, r, node))
 		check_fail(w, VERDICT_SAFETY, "I13",
