@@ -237,10 +237,16 @@ void shell_control_news(struct shell *s)
 	if (!s->stopping)
 		return;
 	core_status(s->core, now, &c);
-	if (c.quorate)
+	if (c.quorate) {
 		shell_control_leave(s);
-	else if (!c.runs && (c.phase == PHASE_ALONE || c.phase == PHASE_NO_QUORUM))
-		shell_end(s, 0); /* while a view forms its end is awaited: others may be waiting for this node's orderly leave */
+		return;
+	}
+	/* While a view forms its end is awaited: others may be waiting for this node's orderly leave. */
+	if (c.runs || s->inventory || (c.phase != PHASE_ALONE && c.phase != PHASE_NO_QUORUM))
+		return;
+	if (s->watchdog)
+		watchdog_release(s->watchdog); /* nothing runs, and nothing will: no reason to reset the host */
+	shell_end(s, 0);
 }
 
 /* --- changes --- */

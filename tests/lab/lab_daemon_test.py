@@ -300,7 +300,7 @@ def test_term_twice():
 
 
 def test_term_without_quorum():
-    """Without quorum its roles are stopped in time, then it ends; a node that runs nothing ends at once."""
+    """Without quorum its roles are stopped in time, then it ends, and resets nobody; a node that runs nothing ends at once."""
     owner = roles()['track1']['owner']
     rest = [n for n in CLUSTER.names if n != owner]
     lab().ask('cut', groups=[[owner], rest])
@@ -308,6 +308,7 @@ def test_term_without_quorum():
     send_signal(owner, 'TERM')
     eventually(lambda: ended(owner), 20, f'clusterd of {owner} ends', 0.1)
     check_equal(sh(owner, 'cat /run/resource-agents/tracker-track1.pid 2>/dev/null').stdout, '', 'the role is stopped there')
+    check_equal({h['name']: h['watchdog_ms'] for h in CLUSTER.status()}[owner], 0, 'the watchdog is disarmed')
     CLUSTER.verify()
 
 
