@@ -272,9 +272,11 @@ static void fence_node_by_command(struct shell *s, const struct core_action *a)
 
 	if (!s->fence)
 		return;
-	s->fence_incarnation[a->fence.node] = a->fence.incarnation;
 	ret = fence_node(s->fence, a->fence.node, a->fence.name);
-	if (ret && ret != -EALREADY)
+	/* One that runs already answers for whom it was started: the node may have been back since. */
+	if (!ret)
+		s->fence_incarnation[a->fence.node] = a->fence.incarnation;
+	else if (ret != -EALREADY)
 		log_error("fence_command", "node=%s error=%s", a->fence.name, log_quote(strerror(-ret)));
 }
 
