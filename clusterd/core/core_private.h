@@ -99,7 +99,7 @@ struct local {
 	uint8_t op_action[RESOURCE_MAX + 1];
 	uint32_t monitored[RESOURCE_MAX + 1]; /* hash of the running monitor's settings, 0: none */
 	uint64_t start_seq[RESOURCE_MAX + 1]; /* a start waits until this is committed; 0: none */
-	uint64_t retry_ms[RESOURCE_MAX + 1];
+	uint64_t retry_ms[RESOURCE_MAX + 1]; /* its stop failed in this view, and is tried again from then on; 0: it did not */
 	struct local_result results[RESOURCE_MAX + 1];
 	uint32_t high; /* highest id of which anything is noted here */
 	uint32_t n_runs, n_ops, n_starts, n_results, n_proposed;

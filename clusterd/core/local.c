@@ -306,14 +306,16 @@ static void operation_ended(struct core *c, const struct core_event *e)
 
 	l->op[id] = 0;
 	l->n_ops--;
-	if (action == AGENT_STOP && ok)
+	if (action == AGENT_STOP && ok) {
 		set_runs(l, id, false);
-	else if (l->found[id] == RES_STARTING && resource_never_ran(action, e->agent.status))
+		l->retry_ms[id] = 0;
+	} else if (l->found[id] == RES_STARTING && resource_never_ran(action, e->agent.status)) {
 		set_runs(l, id, false);
-	else if (action == AGENT_START)
+	} else if (action == AGENT_START) {
 		l->found[id] = ok ? RES_STARTED : RES_FAILED;
-	else if (action == AGENT_STOP)
+	} else if (action == AGENT_STOP) {
 		l->found[id] = RES_FAILED;
+	}
 	if (!(e->agent.op & LOCAL_OP)) {
 		keep_result(c, e);
 	} else if (!ok) {
@@ -538,6 +540,24 @@ static void declare_watchdog(struct core *c)
 	core_propose(c, &m);
 }
 
+/*
+ * Stops what runs here and belongs elsewhere. True: one of these did not stop when it was told to. It may run on its owner,
+ * too; and until it has stopped this node, should it be joining, cannot tell what else it runs.
+ */
+static bool stop_strays(struct core *c)
+{
+	struct local *l = &c->local;
+	bool stuck = false;
+
+	for (uint32_t id = 1; l->n_runs && id <= highest(c); id++) {
+		if (!l->runs[id] || own_resource(c, id))
+			continue;
+		stuck |= l->retry_ms[id] != 0;
+		stop_locally(c, id);
+	}
+	return stuck;
+}
+
 void local_tick(struct core *c)
 {
 	struct local *l = &c->local;
@@ -546,12 +566,13 @@ void local_tick(struct core *c)
 	if (!l->released && l->inventory_known)
 		check_doubt(c);
 	if (core_active(c)) {
-		for (uint32_t id = 1; l->n_runs && id <= highest(c); id++)
-			if (l->runs[id] && !own_resource(c, id))
-				stop_locally(c, id);
+		bool stuck = stop_strays(c);
+
 		check_inventory(c);
 		if (c->state->nodes[c->config.self].fence_asked && !l->released)
 			fence_self(c, "a resource could not be stopped on this node");
+		if (stuck && !l->released && !c->state->cluster.disarmed)
+			fence_self(c, "a resource that does not belong to this node could not be stopped");
 	}
 	tell_watchdog(c);
 	declare_watchdog(c);

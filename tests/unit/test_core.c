@@ -312,6 +312,38 @@ static void agent_is_missing(enum agent_status status)
 	rig_down();
 }
 
+/*
+ * An administrator said that node 3 is off, which was not so: its clusterd is back and finds what runs elsewhere by now. When
+ * it cannot be stopped the host is reset, as for any failed stop: the node would never tell what it runs, and hold up its
+ * own roles and, after a forced quorum, all.
+ */
+static void stray_does_not_stop(bool disarmed)
+{
+	struct inventory_item item = { 1, RES_STARTED };
+	struct core_event e = { .kind = EVENT_INVENTORY, .inventory = { &item, 1 } };
+
+	rig_up(3);
+	with_role("n1");
+	rig_view(NODES2);
+	rig_settle();
+	rig_do(1, "confirm-fenced node n3");
+	if (disarmed)
+		rig_do(1, "set cluster rig disarmed=yes");
+	free(rig.nodes[3].core);
+	rig_boot(3, NODES3);
+	rig_step(3, &e);
+	rig.hold_agents = true;
+	rig_view(NODES3);
+	rig_settle();
+	rig_time(1000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_JOINING);
+	REQUIRE(rig.nodes[3].n_runs == 1 && rig.nodes[3].runs[0].action == AGENT_STOP);
+	rig_ended(3, AGENT_TIMEOUT, OCF_ERR_GENERIC);
+	rig_time(500);
+	CHECK_EQ(rig.nodes[3].n_self_fences, !disarmed);
+	rig_down();
+}
+
 /* The lowest node moves the replicated clock for all; its own clock is broken. What waits for time gets its time. */
 static void clock_of_the_lowest(int64_t ahead_ms)
 {
@@ -375,6 +407,8 @@ int main(void)
 	failure_in_maintenance();
 	agent_is_missing(AGENT_NOT_INSTALLED);
 	agent_is_missing(AGENT_SPAWN_FAILED);
+	stray_does_not_stop(false);
+	stray_does_not_stop(true);
 	clock_of_the_lowest(-24 * 365 * (int64_t)MS_PER_HOUR);
 	clock_of_the_lowest(24 * 365 * (int64_t)MS_PER_HOUR);
 	clocks_set_back();
