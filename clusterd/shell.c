@@ -198,17 +198,19 @@ static void persist(struct shell *s, const struct core_action *a)
 }
 
 /* Kept in run_dir, which a reboot clears: the next run of clusterd counts T_stop from there. */
-static void write_confirmed(struct shell *s, uint64_t confirmed_ms, uint32_t t_stop_ms)
+static void write_confirmed(struct shell *s, uint64_t confirmed_ms, uint32_t t_stop_ms, bool released)
 {
 	char path[OPTIONS_PATH_SIZE + 16], text[48];
 	cleanup_fd int fd = -1;
 	int n;
 
-	if (confirmed_ms == s->confirmed_written_ms)
+	if (confirmed_ms == s->confirmed_written_ms && released == s->released_written)
 		return;
 	s->confirmed_written_ms = confirmed_ms;
+	s->released_written = released;
 	snprintf(path, sizeof(path), "%s/confirmed", s->options.run_dir);
-	n = snprintf(text, sizeof(text), "%020llu %010u\n", (unsigned long long)confirmed_ms, t_stop_ms);
+	/* Always of one length, so that an old text leaves nothing behind. */
+	n = snprintf(text, sizeof(text), "%020llu %010u %u\n", (unsigned long long)confirmed_ms, t_stop_ms, released);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || pwrite(fd, text, (size_t)n, 0) != n)
 		log_warning("confirmed_not_written", "path=%s error=%s", path, log_quote(strerror(errno)));
@@ -226,14 +228,15 @@ static void read_confirmed(const struct shell *s, struct core_config *c)
 	if (n <= 0)
 		return;
 	c->confirmed_mono_ms = strtoull(text, &rest, 10);
-	c->t_stop_ms = (uint32_t)strtoul(rest, NULL, 10);
+	c->t_stop_ms = (uint32_t)strtoul(rest, &rest, 10);
+	c->released = strtoul(rest, NULL, 10) == 1;
 }
 
 static void watchdog(struct shell *s, const struct core_action *a)
 {
 	int ret;
 
-	write_confirmed(s, a->watchdog.confirmed_mono_ms, a->watchdog.t_stop_ms);
+	write_confirmed(s, a->watchdog.confirmed_mono_ms, a->watchdog.t_stop_ms, !a->watchdog.armed);
 	if (!s->watchdog)
 		return;
 	ret = a->watchdog.armed ? watchdog_deadline(s->watchdog, a->watchdog.until_mono_ms) : watchdog_release(s->watchdog);

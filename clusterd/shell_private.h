@@ -74,7 +74,7 @@ struct shell {
 	char node_name[NAME_SIZE];
 	uint64_t confirmed_written_ms;
 	uint64_t fence_incarnation[NODE_MAX + 1];
-	bool stopping, spare_used, quorate, store_failing;
+	bool stopping, spare_used, quorate, store_failing, released_written;
 	struct repeat repeats[SHELL_REPEATS];
 	int exit_code;
 	/* shell_agents.c */

@@ -53,6 +53,8 @@ struct core_config {
 	 */
 	uint64_t confirmed_mono_ms;
 	uint32_t t_stop_ms; /* T_stop as that run knew it; 0: not known. Counts while there is no database. */
+	/* That run had released its watchdog, because the cluster was disarmed: nobody counts on it until it says otherwise. */
+	bool released;
 	nodeset_t configured; /* corosync's node list */
 	char node_name[NAME_SIZE], cluster_name[NAME_SIZE], site[NAME_SIZE], fault_domain[NAME_SIZE];
 	uint32_t cpu, memory_mb, watchdog_ms, level_max;
@@ -144,7 +146,7 @@ enum core_action_kind {
 	ACTION_VOTE,           /* .quorate: what the quorum device says */
 	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
-	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .confirmed and .t_stop for the next run */
+	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .armed, .confirmed, .t_stop for the next run */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
 	ACTION_RESTART,        /* .text: clusterd leaves the group and starts anew; its roles go on */
 	ACTION_LEFT,           /* orderly end done: clusterd may exit */

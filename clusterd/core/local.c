@@ -29,6 +29,7 @@ void local_init(struct core *c)
 {
 	c->local.next_op = LOCAL_OP;
 	c->local.kept = true;
+	c->local.released = c->config.released;
 	c->local.confirmed_ms = c->local.alive_ms = c->config.confirmed_mono_ms;
 }
 

@@ -321,6 +321,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_WATCHDOG:
 		n->confirmed_ms = a->watchdog.confirmed_mono_ms;
 		n->told_t_stop_ms = a->watchdog.t_stop_ms;
+		n->told_released = !a->watchdog.armed;
 		watchdog_action(w, n, a->watchdog.armed, a->watchdog.until_mono_ms);
 		break;
 	case ACTION_SELF_FENCE:
@@ -421,6 +422,7 @@ void process_start(struct world *w, struct sim_node *n)
 		.boot_id = n->boot_id,
 		.confirmed_mono_ms = n->confirmed_ms,
 		.t_stop_ms = (uint32_t)n->told_t_stop_ms,
+		.released = n->told_released,
 		.configured = (w->options.nodes == NODE_MAX ? ~(nodeset_t)1 : NODE_BIT(w->options.nodes + 1) - 2),
 		.cpu = w->options.cpu,
 		.memory_mb = w->options.memory_mb,
@@ -491,6 +493,7 @@ void host_boot(struct world *w, struct sim_node *n)
 	n->boot_id = 0x1000 + w->next_boot++;
 	n->boots++;
 	n->confirmed_ms = n->told_t_stop_ms = 0;
+	n->told_released = false;
 	n->broken_us = 0;
 	n->last_ring = 0;
 	world_trace(w, n, "boots");

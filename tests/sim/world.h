@@ -177,7 +177,8 @@ struct sim_node {
 	struct core *core;
 	void *arena;
 	uint64_t incarnation;
-	uint64_t confirmed_ms, told_t_stop_ms; /* file of the run directory, until the next boot */
+	uint64_t confirmed_ms, told_t_stop_ms; /* file of the run directory, until the next boot … */
+	bool told_released;		       /* … as is this */
 	uint64_t frozen_us;
 	nodeset_t view_members; /* of the last view put into the inbox */
 	bool want_reset, want_restart, want_leave;

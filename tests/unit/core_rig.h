@@ -35,6 +35,7 @@ struct rig_node {
 	bool quorate, running[64];
 	uint32_t proposed[128]; /* by message type */
 	int64_t wall_ahead_ms;  /* of its wall clock */
+	struct core_action watchdog; /* the newest order; its kind is set when there was one */
 };
 
 static struct {
@@ -74,6 +75,7 @@ static inline void rig_act(void *user, const struct core_action *a)
 	case ACTION_RESTART: n->n_restarts++; break;
 	case ACTION_LEFT: n->n_left++; break;
 	case ACTION_SELF_FENCE: n->n_self_fences++; break;
+	case ACTION_WATCHDOG: n->watchdog = *a; break;
 	case ACTION_WITNESS_CLAIM: n->n_claims++; break;
 	case ACTION_WITNESS_RELEASE: n->n_releases++; break;
 	case ACTION_REPLY:
@@ -195,6 +197,34 @@ static inline void rig_boot(uint32_t id, nodeset_t configured)
 	snprintf(config.node_name, sizeof(config.node_name), "n%u", id);
 	n->core = core_init(calloc(1, core_size()), &config);
 	core_load_done(n->core, (struct tag){ 0, 0 }, 0);
+	rig_step(id, &e);
+}
+
+/* clusterd of this node ends and is started anew, with its database and what the run directory keeps; `item` runs on. */
+static inline void rig_respawn(uint32_t id, const struct inventory_item *item)
+{
+	static uint8_t objects[1 << 20];
+	struct rig_node *n = &rig.nodes[id];
+	struct core *old = n->core;
+	struct core_config config = old->config;
+	struct core_event e = { .kind = EVENT_INVENTORY, .inventory = { item, 1 } };
+	struct writer w = writer_of(objects, sizeof(objects));
+	struct reader r;
+	uint64_t cursor = 0;
+
+	REQUIRE(state_encode_next(old->state, &cursor, &w));
+	REQUIRE(n->watchdog.kind == ACTION_WATCHDOG);
+	config.incarnation++;
+	config.confirmed_mono_ms = n->watchdog.watchdog.confirmed_mono_ms;
+	config.t_stop_ms = n->watchdog.watchdog.t_stop_ms;
+	config.released = !n->watchdog.watchdog.armed;
+	n->core = core_init(calloc(1, core_size()), &config);
+	for (r = reader_of(objects, writer_len(&w)); reader_left(&r);)
+		REQUIRE(!state_put_encoded(n->core->state, &r));
+	core_load_done(n->core, old->state->tag, old->promised);
+	n->n_runs = 0;
+	n->cookie = n->cookie_done = 0;
+	free(old);
 	rig_step(id, &e);
 }
 

@@ -344,6 +344,62 @@ static void stray_does_not_stop(bool disarmed)
 	rig_down();
 }
 
+static void alone(uint32_t id)
+{
+	struct core_event e = { .kind = EVENT_RING_LOST };
+
+	rig_view(NODES3 & ~NODE_BIT(id));
+	rig_settle();
+	rig.reading = NODE_BIT(id);
+	rig_step(id, &e);
+}
+
+/* Disarmed for work on the network, which is down; clusterd of a node that is alone is started anew. Its roles go on. */
+static void respawn_while_disarmed(void)
+{
+	const struct inventory_item item = { 1, RES_STARTED };
+
+	rig_up(3);
+	with_role("n3");
+	rig_do(1, "set cluster rig disarmed=yes");
+	rig_time(1000);
+	alone(3);
+	rig_time(10 * T_STOP_MS);
+	CHECK(rig.nodes[3].running[1]);
+	rig_respawn(3, &item);
+	rig_time(T_STOP_MS);
+	CHECK_EQ(rig.nodes[3].n_self_fences, 0);
+	CHECK(rig.nodes[3].running[1]);
+	CHECK(!rig.nodes[3].watchdog.watchdog.armed);
+	/* The others arm meanwhile: they do not count on its watchdog before it has said that it is armed. */
+	rig.reading = NODES2;
+	rig_do(1, "set cluster rig disarmed=no");
+	rig_time(2 * PROVEN_MS);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_LOST);
+	rig_view(NODES3);
+	rig_settle();
+	rig_time(1000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_ONLINE);
+	CHECK(rig.nodes[3].watchdog.watchdog.armed);
+	CHECK(rig.nodes[3].running[1]);
+	rig_down();
+}
+
+/* Without that, T_stop counts on from where the run before had been. */
+static void respawn_alone(void)
+{
+	const struct inventory_item item = { 1, RES_STARTED };
+
+	rig_up(3);
+	with_role("n3");
+	alone(3);
+	rig_time(1000);
+	rig_respawn(3, &item);
+	rig_time(T_STOP_MS);
+	CHECK(!rig.nodes[3].running[1]);
+	rig_down();
+}
+
 /* The lowest node moves the replicated clock for all; its own clock is broken. What waits for time gets its time. */
 static void clock_of_the_lowest(int64_t ahead_ms)
 {
@@ -409,6 +465,8 @@ int main(void)
 	agent_is_missing(AGENT_SPAWN_FAILED);
 	stray_does_not_stop(false);
 	stray_does_not_stop(true);
+	respawn_while_disarmed();
+	respawn_alone();
 	clock_of_the_lowest(-24 * 365 * (int64_t)MS_PER_HOUR);
 	clock_of_the_lowest(24 * 365 * (int64_t)MS_PER_HOUR);
 	clocks_set_back();
