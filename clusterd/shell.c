@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "clusterd/core/timetable.h"
 #include "clusterd/io/soon.h"
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
@@ -473,6 +474,40 @@ static int own_name(struct shell *s, const struct ring_info *info, char *text, s
 	return -EINVAL;
 }
 
+static uint32_t less(uint32_t a, uint32_t b) { return a > b ? a - b : 0; }
+
+static void no_watchdog(const struct shell *s, const char *error)
+{
+	log_error("no_watchdog", "path=%s error=%s consequence=%s", s->options.watchdog, log_quote(error),
+		  log_quote("the others cannot rely on T_stop for this node; its roles start elsewhere only after a fence command, "
+			    "its reboot, or an administrator's word"));
+}
+
+/*
+ * That it cannot be armed (another daemon has it, its driver knows no such time-out) shows only when it is, and the others
+ * must be told with the first message. What still runs here from before is not given more time by this than it had.
+ */
+static void arm_watchdog(struct shell *s)
+{
+	struct core_config before = { 0 };
+	uint64_t until_ms = watchdog_now_ms() + s->options.watchdog_timeout_ms;
+	int ret;
+
+	if (!s->watchdog)
+		return;
+	read_confirmed(s, &before);
+	if (before.released)
+		return;
+	if (before.confirmed_mono_ms && shell_agents_recorded(s))
+		until_ms = before.confirmed_mono_ms + less(before.t_stop_ms, s->options.watchdog_timeout_ms + TIMETABLE_SLACK_MS);
+	ret = watchdog_deadline(s->watchdog, until_ms);
+	if (!ret)
+		return;
+	no_watchdog(s, strerror(-ret));
+	watchdog_free(s->watchdog);
+	s->watchdog = NULL;
+}
+
 /* corosync is reached for the first time: who we are is known, so the core can begin. */
 static void on_ready(void *ctx)
 {
@@ -487,6 +522,7 @@ static void on_ready(void *ctx)
 		}
 		return;
 	}
+	arm_watchdog(s);
 	ret = own_name(s, ring_info(s->ring), text, sizeof(text));
 	if (!ret)
 		ret = open_database(s, text, sizeof(text));
@@ -525,9 +561,7 @@ static void open_watchdog(struct shell *s)
 	if (!watchdog_open(&s->watchdog, s->loop, driver, s->options.watchdog, s->options.watchdog_timeout_ms, text, sizeof(text)))
 		return;
 	s->watchdog = NULL;
-	log_error("no_watchdog", "path=%s error=%s consequence=%s", s->options.watchdog, log_quote(text),
-		  log_quote("the others cannot rely on T_stop for this node; its roles start elsewhere only after a fence command, "
-			    "its reboot, or an administrator's word"));
+	no_watchdog(s, text);
 }
 
 int shell_new(struct shell **ret_shell, qb_loop_t *loop, const struct options *options, char *text, size_t text_size)

@@ -211,6 +211,21 @@ void shell_agents_act(struct shell *s, const struct core_action *a)
 
 /* --- the first moments --- */
 
+static void note_record(void *user, const struct agent_record *record)
+{
+	(void)record;
+	*(bool *)user = true;
+}
+
+bool shell_agents_recorded(const struct shell *s)
+{
+	char error[AGENT_REPORT_SIZE];
+	bool any = false;
+
+	/* What cannot be read may stand for something that runs. */
+	return agents_record_list(s->options.run_dir, note_record, &any, error) || any;
+}
+
 static void probe(void *user, const struct agent_record *record)
 {
 	struct shell *s = user;

@@ -102,6 +102,8 @@ void shell_step_later(struct shell *s, const struct core_event *event);
 /* Ends the loop; the program exits with `code`. */
 void shell_end(struct shell *s, int code);
 
+/* Something that a run of clusterd before this one has started may still run; before shell_agents_open(). */
+bool shell_agents_recorded(const struct shell *s);
 int shell_agents_open(struct shell *s, char *text, size_t text_size);
 void shell_agents_close(struct shell *s);
 void shell_agents_act(struct shell *s, const struct core_action *a);

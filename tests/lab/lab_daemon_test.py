@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon itself on real hosts: who may speak to it, clients that hang, its ends, its starts, stopped parts, its size."""
+import contextlib
 import json
 import os
 import re
@@ -309,6 +310,30 @@ def test_term_without_quorum():
     eventually(lambda: ended(owner), 20, f'clusterd of {owner} ends', 0.1)
     check_equal(sh(owner, 'cat /run/resource-agents/tracker-track1.pid 2>/dev/null').stdout, '', 'the role is stopped there')
     check_equal({h['name']: h['watchdog_ms'] for h in CLUSTER.status()}[owner], 0, 'the watchdog is disarmed')
+    CLUSTER.verify()
+
+
+def test_watchdog_of_no_use():
+    """A watchdog that cannot be armed is as good as none: the node says so, joins, and does not come and go for it."""
+    victim, conf = 'node3', '/etc/clusterd/clusterd.conf'
+    send_signal(victim, 'TERM')
+    eventually(lambda: ended(victim), 20, f'clusterd of {victim} ends', 0.1)
+    sh(victim, f"cp {conf} /run/conf; sed -i 's|^watchdog = .*|watchdog = /dev/null|; s|^watchdog_driver = .*|"
+       f"watchdog_driver = device|' {conf}")
+    try:
+        lab().ask('restart', host=victim, process='clusterd')
+        pid = eventually(lambda: pid_of(victim), 10, f'clusterd of {victim} is back', 0.1)
+        eventually(lambda: {n['name']: n for n in CLUSTER.objects('node1', 'node')}[victim]['state'] == 'online', 20,
+                   f'{victim} is online', 0.1)
+        time.sleep(1)
+        check_equal(pid_of(victim), pid, 'the same clusterd')
+        check_equal({n['name']: n for n in CLUSTER.objects('node1', 'node')}[victim].get('watchdog', 0), 0, 'declared')
+        check('no_watchdog path=/dev/null' in log_of(victim), 'it says so')
+    finally:
+        sh(victim, f'cat /run/conf >{conf}')
+        with contextlib.suppress(LabError):
+            CLUSTER.kill(victim, 'clusterd')
+        lab().ask('restart', host=victim, process='clusterd')
     CLUSTER.verify()
 
 
