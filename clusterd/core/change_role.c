@@ -212,19 +212,21 @@ static bool group_has(const struct move_group *g, uint32_t id)
 	return false;
 }
 
-/* The roles of one rule that may not stay where they are, now that one of them is aimed elsewhere. */
-static bool move_by_rule(struct change *c, const struct rule *rule, struct move_group *g)
+/* The roles of one rule that may not stay where they are, now that one of them is aimed at `with`. */
+static bool move_by_rule(struct change *c, const struct rule *rule, uint32_t with, struct move_group *g)
 {
 	struct state *s = c->s;
 
 	for (size_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
-		struct place_request request = { 0 };
+		struct place_request request = { 0 }, together = { .exclude = ~NODE_BIT(with), .take_along = true };
 		uint32_t id = rule->roles[i], at = bound_for(&s->roles[id]);
 		struct placement p;
 
 		if (!at || group_has(g, id) || !place_breaks_affinity(s, id, at))
 			continue;
 		place_role(s, id, &request, &p, NULL);
+		if (!p.node) /* others that are tied to it have yet to follow */
+			place_role(s, id, &together, &p, NULL);
 		if (!p.node || g->n == ARRAY_SIZE(g->roles))
 			return change_refuse(c, REFUSED_NO_PLACE,
 					     "cannot move: the rule '%s' ties it to '%s', which cannot come along",
@@ -246,8 +248,9 @@ static bool move_companions(struct change *c, uint32_t first)
 
 		for (uint32_t i = 0; i < n; i++) {
 			const struct rule *rule = &c->s->rules[rules[i]];
+			uint32_t with = bound_for(&c->s->roles[g.roles[head]]);
 
-			if (rule->hard && rule->kind == RULE_AFFINITY && !move_by_rule(c, rule, &g))
+			if (rule->hard && rule->kind == RULE_AFFINITY && !move_by_rule(c, rule, with, &g))
 				return false;
 		}
 	}
