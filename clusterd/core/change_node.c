@@ -6,6 +6,7 @@
 
 #include "clusterd/core/change_op.h"
 #include "clusterd/core/place.h"
+#include "clusterd/core/role_move.h"
 #include "clusterd/core/votes.h"
 
 static void node_event(struct change *c, enum reason reason)
@@ -40,20 +41,13 @@ bool change_node_pause(struct change *c)
 /* Brings a drained role back when the node takes it as things stand. */
 static void bring_back(struct state *s, uint32_t role, uint32_t node)
 {
-	struct place_request request = { .exclude = ~NODE_BIT(node) };
 	struct role *r = state_edit(s, KIND_ROLE, role);
-	struct placement p;
+	struct role_group group;
 
 	if (r->owner == node && r->target) {
 		state_set_target(s, role, 0); /* still on its way out: it will be placed anew, and its last node is its home */
 	} else if (r->owner && r->owner != node && !r->target && r->want && r->state != ROLE_FAILED) {
-		place_role(s, role, &request, &p, NULL);
-		if (p.node == node) {
-			state_set_target(s, role, node);
-			r->moved_by_hand = 0;
-			r->reason = REASON_FAILBACK;
-			r->reason_node = r->owner;
-		}
+		role_aim_back(s, role, node, &group);
 	}
 	r->drained_from = 0;
 }

@@ -70,14 +70,7 @@ static void wait_for(struct engine *e, struct state *s, uint32_t id, enum reason
 	set_reason(s, id, reason, node);
 }
 
-/* Left as it is, by disarm or maintenance. */
-static bool frozen(const struct state *s, const struct role *r)
-{
-	return s->cluster.disarmed || s->cluster.maintenance || r->maintenance ||
-	       (r->owner && s->nodes[r->owner].maintenance);
-}
-
-/* Why one without a node is. */
+/* Why one without a node is left as it is. */
 static enum reason frozen_reason(const struct state *s)
 {
 	if (s->cluster.disarmed)
@@ -177,7 +170,7 @@ static bool advance_unowned(struct engine *e, struct state *s, uint32_t id)
 			set_reason(s, id, REASON_OFFLINE, 0); /* what it waited for is nothing to it any more */
 		return false;
 	}
-	if (frozen(s, r)) {
+	if (role_frozen(s, r)) {
 		wait_for(e, s, id, frozen_reason(s), 0);
 		return false;
 	}
@@ -295,12 +288,12 @@ static void advance_owned(struct engine *e, struct state *s, uint32_t id)
 		wait_for(e, s, id, REASON_WAIT_INVENTORY, s->roles[id].owner);
 		return;
 	}
-	if (frozen(s, &s->roles[id])) {
+	if (role_frozen(s, &s->roles[id])) {
 		if (all_started(s, id))
 			came_online(e, s, id);
 		return;
 	}
-	if (role_must_leave(s, id)) {
+	if (role_must_leave(e, s, id)) {
 		if (s->roles[id].state != ROLE_FAILED)
 			set_state(e, s, id, ROLE_STOPPING);
 		advance_stop(e, s, id);
@@ -442,7 +435,7 @@ static void failure(struct engine *e, struct state *s, uint32_t id, const struct
 	char of_role[2 * TEXT_SIZE], of_resource[2 * TEXT_SIZE];
 	enum failure_verdict v;
 
-	if (frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR) {
+	if (role_frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR) {
 		/* Not counted either: if it still fails when this is over, the next monitor says so. */
 		resource_note_error(s, id, m);
 		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, m->output });

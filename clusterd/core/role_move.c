@@ -145,6 +145,94 @@ bool role_room_coming(const struct state *s, uint32_t role)
 	return false;
 }
 
+/* --- with its companions --- */
+
+bool role_frozen(const struct state *s, const struct role *r)
+{
+	return s->cluster.disarmed || s->cluster.maintenance || r->maintenance ||
+	       (r->owner && s->nodes[r->owner].maintenance);
+}
+
+static bool group_has(const struct role_group *g, uint32_t role)
+{
+	for (uint32_t i = 0; i < g->n; i++)
+		if (g->roles[i] == role)
+			return true;
+	return false;
+}
+
+static bool may_come_along(const struct state *s, uint32_t role)
+{
+	const struct role *r = &s->roles[role];
+
+	return r->state == ROLE_ONLINE && r->want && !r->target && s->nodes[r->owner].state == NODE_ONLINE && !role_frozen(s, r);
+}
+
+/* Aims those of one rule that may not stay where they are, now that one of them is aimed at `with`. */
+static bool group_follow(struct state *s, const struct rule *rule, uint32_t with, struct role_group *g)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
+		uint32_t id = rule->roles[i], at = s->roles[id].target ? s->roles[id].target : s->roles[id].owner;
+		struct place_request request = { 0 }, together = { .exclude = ~NODE_BIT(with), .take_along = true };
+		struct placement p;
+
+		if (!at || group_has(g, id) || !place_breaks_affinity(s, id, at))
+			continue;
+		if (!may_come_along(s, id) || g->n == ARRAY_SIZE(g->roles))
+			return false;
+		place_role(s, id, &request, &p, NULL);
+		if (!p.node) /* others that are tied to it have yet to follow */
+			place_role(s, id, &together, &p, NULL);
+		if (!p.node)
+			return false;
+		state_set_target(s, id, p.node);
+		g->roles[g->n++] = (uint16_t)id;
+	}
+	return true;
+}
+
+/* From rule to rule. */
+static bool group_gather(struct state *s, struct role_group *g)
+{
+	for (uint32_t head = 0; head < g->n; head++) {
+		uint32_t n;
+		const uint16_t *rules = state_rules_of(s, g->roles[head], &n);
+
+		for (uint32_t i = 0; i < n; i++)
+			if (s->rules[rules[i]].hard && s->rules[rules[i]].kind == RULE_AFFINITY &&
+			    !group_follow(s, &s->rules[rules[i]], s->roles[g->roles[head]].target, g))
+				return false;
+	}
+	return true;
+}
+
+bool role_aim_back(struct state *s, uint32_t role, uint32_t node, struct role_group *ret)
+{
+	struct place_request request = { .exclude = ~NODE_BIT(node), .take_along = true };
+	struct placement p;
+	bool all;
+
+	ret->n = 0;
+	place_role(s, role, &request, &p, NULL);
+	if (p.node != node || p.n_victims)
+		return false;
+	state_set_target(s, role, node);
+	ret->roles[ret->n++] = (uint16_t)role;
+	all = group_gather(s, ret);
+	for (uint32_t i = 0; i < ret->n; i++) {
+		struct role *r = state_edit(s, KIND_ROLE, ret->roles[i]);
+
+		if (!all) {
+			state_set_target(s, ret->roles[i], 0);
+			continue;
+		}
+		r->moved_by_hand = 0; /* where it goes is the policy's choice again */
+		r->reason = REASON_FAILBACK;
+		r->reason_node = r->owner;
+	}
+	return all;
+}
+
 /* --- whether to leave --- */
 
 /* Aims the role at the best node but its own. False: none takes it. */
@@ -241,21 +329,53 @@ static bool wants_failback(const struct state *s, const struct role *r)
 	return may_fail_back(r) && (r->failback == FAILBACK_IMMEDIATE || in_failback_window(s, r, s->cluster.now_ms));
 }
 
-/* The best preferred owner that takes the role now and is better than where it is. */
-static bool leave_for_failback(struct state *s, uint32_t role)
+/* The roles of one rule that have a node join the group. False: one of them does not give way to its first. */
+static bool group_led(const struct state *s, const struct rule *rule, struct role_group *g)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
+		uint32_t id = rule->roles[i];
+
+		if (!s->roles[id].owner || group_has(g, id))
+			continue;
+		if (gives_way(s, g->roles[0], id) || g->n == ARRAY_SIZE(g->roles))
+			return false;
+		g->roles[g->n++] = (uint16_t)id;
+	}
+	return true;
+}
+
+/* Of roles that hard affinities keep together one decides where they belong: of high priority, then of low id. */
+static bool leads(struct state *s, uint32_t role)
+{
+	struct role_group g = { 1, { (uint16_t)role } };
+
+	for (uint32_t head = 0; head < g.n; head++) {
+		uint32_t n;
+		const uint16_t *rules = state_rules_of(s, g.roles[head], &n);
+
+		for (uint32_t i = 0; i < n; i++)
+			if (s->rules[rules[i]].hard && s->rules[rules[i]].kind == RULE_AFFINITY &&
+			    !group_led(s, &s->rules[rules[i]], &g))
+				return false;
+	}
+	return true;
+}
+
+/* The best preferred owner that takes the role, and who must be with it, now and is better than where it is. */
+static bool leave_for_failback(struct engine *e, struct state *s, uint32_t role)
 {
 	const struct role *r = &s->roles[role];
 	uint32_t here = place_rank(r, r->owner);
 
 	for (uint32_t rank = 0; rank < here && rank <= NODE_MAX && r->preferred[rank]; rank++) {
-		struct role *w;
+		struct role_group group;
 
-		if (!node_takes(s, role, r->preferred[rank]))
+		if (!node_takes(s, role, r->preferred[rank]) && !leads(s, role))
 			continue;
-		state_set_target(s, role, r->preferred[rank]);
-		w = state_edit(s, KIND_ROLE, role);
-		w->reason = REASON_FAILBACK;
-		w->reason_node = w->owner;
+		if (!role_aim_back(s, role, r->preferred[rank], &group))
+			continue;
+		for (uint32_t i = 0; i < group.n; i++)
+			engine_touch(e, group.roles[i]);
 		return true;
 	}
 	return false;
@@ -263,7 +383,7 @@ static bool leave_for_failback(struct state *s, uint32_t role)
 
 static bool outside_possible(const struct role *r) { return r->possible && !nodeset_has(r->possible, r->owner); }
 
-bool role_must_leave(struct state *s, uint32_t role)
+bool role_must_leave(struct engine *e, struct state *s, uint32_t role)
 {
 	const struct role *r = &s->roles[role];
 	struct place_verdict v;
@@ -286,7 +406,7 @@ bool role_must_leave(struct state *s, uint32_t role)
 		leave_for_rule(s, role, &v);
 		return true; /* a hard rule: rather down than against it */
 	}
-	return wants_failback(s, r) && leave_for_failback(s, role);
+	return wants_failback(s, r) && leave_for_failback(e, s, role);
 }
 
 bool role_would_move(const struct state *s, uint32_t role)

@@ -24,8 +24,20 @@ void role_sets_update(struct engine *e, struct state *s);
 void role_choose_node(struct state *s, uint32_t role, struct placement *ret);
 /* The roles that were asked to leave the target are still on their way out. */
 bool role_room_coming(const struct state *s, uint32_t role);
-/* The role must be stopped on its node; may set its target. */
-bool role_must_leave(struct state *s, uint32_t role);
+/* Left as it is, by disarm or maintenance. */
+bool role_frozen(const struct state *s, const struct role *r);
+/* Roles that hard affinities keep together, as far as they move together. */
+struct role_group {
+	uint32_t n;
+	uint16_t roles[ROLELIST_MAX];
+};
+/*
+ * Aims the role at this node, where it belongs, and with it its companions by hard affinity; `ret` is all that were aimed.
+ * False: there is no room for all, or one of them may not move now; nothing is aimed then.
+ */
+bool role_aim_back(struct state *s, uint32_t role, uint32_t node, struct role_group *ret);
+/* The role must be stopped on its node; may set its target, and that of its companions. */
+bool role_must_leave(struct engine *e, struct state *s, uint32_t role);
 /* An online role that might go elsewhere when something changes: failback, drain, a rule. Cheap, may say yes too often. */
 bool role_would_move(const struct state *s, uint32_t role);
 /* Something of it becomes due between the replicated clock and `now_ms`: its failures are forgotten, its window opens. */
