@@ -259,7 +259,7 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 	if (sender != c->config.self)
 		return;
 	if (m->type == MSG_INVENTORY)
-		local_reconcile_all(c);
+		local_inventory_applied(c);
 	else if (m->type == MSG_LEAVE)
 		farewell_read(c);
 }

@@ -219,6 +219,8 @@ void local_agent_result(struct core *c, const struct core_event *e);
 void local_reconcile(struct core *c, uint32_t resource);
 void local_reconcile_all(struct core *c);
 void local_view_open(struct core *c);
+/* Our own inventory: this node takes part from now on. */
+void local_inventory_applied(struct core *c);
 void local_committed(struct core *c);
 void local_result_applied(struct core *c, uint32_t resource, uint64_t op);
 void local_tick(struct core *c);

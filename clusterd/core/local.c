@@ -175,6 +175,15 @@ void local_reconcile(struct core *c, uint32_t id)
 		follow_op(c, id, r);
 }
 
+static void drop_result(struct local *l, uint32_t id)
+{
+	struct local_result *r = &l->results[id];
+
+	l->n_results -= r->present;
+	l->n_proposed -= r->proposed;
+	r->present = r->proposed = 0;
+}
+
 static void send_inventory(struct core *c)
 {
 	uint8_t items[2 * RESOURCE_MAX];
@@ -182,9 +191,12 @@ static void send_inventory(struct core *c)
 	struct message m = { .type = MSG_INVENTORY };
 	struct local *l = &c->local;
 
-	for (uint32_t id = 1; id <= highest(c); id++)
+	for (uint32_t id = 1; id <= highest(c); id++) {
+		/* What became of operations is in it, too; their numbers may be given anew. */
+		drop_result(l, id);
 		if (l->runs[id])
 			put_u16(&w, (uint16_t)(id | (l->found[id] == RES_STARTED ? 0 : INVENTORY_FAILED)));
+	}
 	l->inventory_sent = true;
 	m.inventory.incarnation = c->config.incarnation;
 	m.inventory.resources = (struct span){ items, writer_len(&w) };
@@ -259,15 +271,6 @@ static void push_results(struct core *c)
 	for (uint32_t id = 1; l->n_results > l->n_proposed && l->n_proposed < RESULTS_WINDOW && id <= highest(c); id++)
 		if (l->results[id].present && !l->results[id].proposed)
 			propose_result(c, id);
-}
-
-static void drop_result(struct local *l, uint32_t id)
-{
-	struct local_result *r = &l->results[id];
-
-	l->n_results -= r->present;
-	l->n_proposed -= r->proposed;
-	r->present = r->proposed = 0;
 }
 
 static void keep_result(struct core *c, const struct core_event *e)
@@ -366,6 +369,12 @@ void local_inventory(struct core *c, const struct inventory_item *items, uint32_
 	local_reconcile_all(c);
 }
 
+void local_inventory_applied(struct core *c)
+{
+	local_reconcile_all(c);
+	push_results(c); /* what monitors found meanwhile */
+}
+
 void local_view_open(struct core *c)
 {
 	struct local *l = &c->local;
@@ -384,8 +393,6 @@ void local_view_open(struct core *c)
 	l->stopping = false;
 	l->kept = true;
 	for (uint32_t id = 1; id <= highest(c); id++) {
-		if (joining)
-			drop_result(l, id); /* the inventory tells it all */
 		if (!CANARY(CANARY_LOST_RESULT))
 			l->results[id].proposed = 0;
 		l->retry_ms[id] = 0;

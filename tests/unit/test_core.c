@@ -344,6 +344,38 @@ static void stray_does_not_stop(bool disarmed)
 	rig_down();
 }
 
+/*
+ * Node 3 alone reads that its resource failed, and stops it; the others go on from before that, and give the same number to
+ * the start that follows when it is back. What became of the stop is no answer to the start.
+ */
+static void number_given_twice(void)
+{
+	uint64_t op;
+
+	rig_up(3);
+	with_role("n3");
+	rig.hold_agents = true;
+	rig.reading = NODE_BIT(3);
+	rig_monitor_failed(3, 1);
+	rig_settle();
+	REQUIRE(rig.nodes[3].n_runs == 1 && rig.nodes[3].runs[0].action == AGENT_STOP);
+	op = rig.nodes[3].runs[0].op;
+	rig_view(NODES2);
+	rig_settle();
+	rig_view(NODES3);
+	rig_settle();
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_JOINING);
+	rig_result(3, 0);
+	rig_settle();
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_ONLINE);
+	CHECK_EQ(rig_state(1)->resources[1].op, op);
+	rig.hold_agents = false;
+	rig_time(5000);
+	CHECK_EQ(rig_state(1)->resources[1].state, RES_STARTED);
+	CHECK(rig.nodes[3].running[1]);
+	rig_down();
+}
+
 static void alone(uint32_t id)
 {
 	struct core_event e = { .kind = EVENT_RING_LOST };
@@ -465,6 +497,7 @@ int main(void)
 	agent_is_missing(AGENT_SPAWN_FAILED);
 	stray_does_not_stop(false);
 	stray_does_not_stop(true);
+	number_given_twice();
 	respawn_while_disarmed();
 	respawn_alone();
 	clock_of_the_lowest(-24 * 365 * (int64_t)MS_PER_HOUR);
