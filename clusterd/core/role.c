@@ -467,7 +467,7 @@ static void failure(struct engine *e, struct state *s, uint32_t id, const struct
 }
 
 /* A resource that cannot be stopped may run on: only the end of its node makes it safe to start it elsewhere. */
-static void stop_failed(struct state *s, uint32_t id, const struct msg_result *m)
+static void stop_failed(struct engine *e, struct state *s, uint32_t id, const struct msg_result *m)
 {
 	uint32_t node = s->roles[s->resources[id].role].owner;
 
@@ -476,6 +476,7 @@ static void stop_failed(struct state *s, uint32_t id, const struct msg_result *m
 	if (!s->nodes[node].fence_asked)
 		((struct node *)state_edit(s, KIND_NODE, node))->fence_asked = 1;
 	event_add(s, &(struct event_about){ REASON_STOP_FAILED, KIND_RESOURCE, id, node, 0, m->output });
+	engine_touch_waiting(e, s); /* who waits for room there looks elsewhere */
 }
 
 static void operation_ended(struct engine *e, struct state *s, uint32_t id, const struct msg_result *m)
@@ -494,7 +495,7 @@ static void operation_ended(struct engine *e, struct state *s, uint32_t id, cons
 		if (ok)
 			resource_set_state(s, id, RES_STOPPED);
 		else
-			stop_failed(s, id, m);
+			stop_failed(e, s, id, m);
 		break;
 	case AGENT_RELOAD:
 		((struct resource *)state_edit(s, KIND_RESOURCE, id))->reload_wanted = 0;

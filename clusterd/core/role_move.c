@@ -139,6 +139,9 @@ bool role_room_coming(const struct state *s, uint32_t role)
 {
 	uint32_t target = s->roles[role].target;
 
+	/* What does not stop makes no room; when its node was fenced there is no target any more. */
+	if (s->nodes[target].fence_asked || s->nodes[target].state != NODE_ONLINE)
+		return false;
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
 		if (state_role(s, id) && s->roles[id].preempted && s->roles[id].owner == target)
 			return true;
