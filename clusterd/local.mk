@@ -35,8 +35,12 @@ dist_man_MANS += \
 nodist_systemdsystemunit_DATA += \
 	clusterd/clusterd.service \
 	$(NULL)
+dist_sysusers_DATA += clusterd/clusterd.sysusers.conf
+dist_logrotate_DATA += clusterd/clusterd.logrotate
 EXTRA_DIST += clusterd/clusterd.service.in
 CLEANFILES += clusterd/clusterd.service
+
+# [@]: config.status would put its own value in the place of the name between two @ of this very rule.
 clusterd/clusterd.service: clusterd/clusterd.service.in Makefile
 	@$(MKDIR_P) $(@D)
-	$(AM_V_GEN)$(SED) 's|@sbindir@|$(sbindir)|g' $(srcdir)/clusterd/clusterd.service.in >$@.tmp && mv $@.tmp $@
+	$(AM_V_GEN)$(SED) 's|[@]sbindir[@]|$(sbindir)|g' $(srcdir)/clusterd/clusterd.service.in >$@.tmp && mv $@.tmp $@

@@ -29,13 +29,15 @@ static const char usage[] =
 
 enum { OPT_PREVENT = 256, OPT_LEVEL };
 
+#define EXIT_WRONG_USAGE 2
+
 struct arguments {
 	const char *config;
 	bool check, foreground, prevent;
 	uint32_t level;
 };
 
-/* 0: go on; else exit with the code minus 1. */
+/* -1: go on; else the exit code. */
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
 	static const struct option longs[] = {
@@ -61,18 +63,18 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 			a->level = (uint32_t)strtoul(optarg, &end, 10);
 			if (*end || !a->level || a->level > 65535) {
 				fprintf(stderr, "clusterd: --feature-level-max %s: a number from 1 to 65535 is expected\n", optarg);
-				return 2;
+				return EXIT_WRONG_USAGE;
 			}
 			break;
-		case 'h': fputs(usage, stdout); return 1;
-		case 'V': printf("clusterd %s\n", VERSION); return 1;
-		default: fputs("clusterd: try 'clusterd --help'\n", stderr); return 2;
+		case 'h': fputs(usage, stdout); return 0;
+		case 'V': printf("clusterd %s\n", VERSION); return 0;
+		default: fputs("clusterd: try 'clusterd --help'\n", stderr); return EXIT_WRONG_USAGE;
 		}
 	}
 	if (optind == argc)
-		return 0;
+		return -1;
 	fprintf(stderr, "clusterd: %s: no arguments are expected; try 'clusterd --help'\n", argv[optind]);
-	return 2;
+	return EXIT_WRONG_USAGE;
 }
 
 static int load_options(const struct arguments *a, struct options *o)
@@ -162,8 +164,8 @@ int main(int argc, char **argv)
 	char text[512] = "";
 	int ret = parse_arguments(argc, argv, &a);
 
-	if (ret)
-		return ret - 1;
+	if (ret >= 0)
+		return ret;
 	if (load_options(&a, &o))
 		return 1;
 	if (a.check) {
