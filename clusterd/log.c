@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,6 +223,19 @@ static void recorder_name(char *out, size_t size)
 	out[n] = '\0';
 }
 
+/* libqb creates files that all may execute: it finds one of ours. Safe in a crash handler. */
+static ssize_t recorder_write(const char *path)
+{
+	int fd;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return qb_log_blackbox_write_to_file(path);
+}
+
 int log_recorder_dump(const char *path, char *ret_path, size_t size)
 {
 	char name[PATH_MAX];
@@ -233,14 +247,61 @@ int log_recorder_dump(const char *path, char *ret_path, size_t size)
 		recorder_name(name, sizeof(name));
 		path = name;
 	}
-	unlink(path);
-	n = qb_log_blackbox_write_to_file(path);
+	n = recorder_write(path);
 	if (n < 0)
 		return (int)n;
-	chmod(path, 0600);
 	if (ret_path)
 		snprintf(ret_path, size, "%s", path);
 	return 0;
+}
+
+static int path_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
+
+	if (fd < 0)
+		return -errno;
+	error = fsync(fd) ? -errno : 0;
+	close(fd);
+	return error;
+}
+
+/* Its result is the thread's; what it points to outlives the caller that has stopped waiting. */
+static void *recorder_save(void *unused)
+{
+	char path[PATH_MAX];
+	int error = log_recorder_dump(NULL, path, sizeof(path));
+
+	(void)unused;
+	if (!error)
+		error = path_sync(path);
+	if (!error)
+		error = path_sync(recorder_dir);
+	return (void *)(intptr_t)error;
+}
+
+int log_recorder_save(uint32_t wait_ms)
+{
+	struct timespec until;
+	sigset_t all, before;
+	pthread_t thread;
+	void *result;
+	int error;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += (until.tv_nsec / 1000000 + wait_ms) / MS_PER_SECOND;
+	until.tv_nsec = (until.tv_nsec / 1000000 + wait_ms) % MS_PER_SECOND * 1000000;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, NULL, recorder_save, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		return -error;
+	error = pthread_timedjoin_np(thread, &result, &until);
+	if (!error)
+		return (int)(intptr_t)result;
+	pthread_detach(thread);
+	return -error;
 }
 
 /* Best effort in a broken process: dump, tell where, die of the same signal (so that a core is written too). */
@@ -252,7 +313,7 @@ static void on_crash(int signal_number)
 	if (!inside) {
 		inside = 1;
 		recorder_name(crash_path, sizeof(crash_path));
-		if (crash_path[0] && qb_log_blackbox_write_to_file(crash_path) >= 0 &&
+		if (crash_path[0] && recorder_write(crash_path) >= 0 &&
 		    write(STDERR_FILENO, told, sizeof(told) - 1) > 0 &&
 		    write(STDERR_FILENO, crash_path, strlen(crash_path)) > 0 && write(STDERR_FILENO, "\n", 1) > 0)
 			inside = 2;

@@ -47,6 +47,11 @@ uint64_t log_lost(void);
 
 /* Writes the flight recorder to `path`, or NULL: <state_dir>/recorder-<time>. `ret_path` (PATH_MAX bytes) may be NULL. */
 int log_recorder_dump(const char *path, char *ret_path, size_t size);
+/*
+ * Writes it to <state_dir>/recorder-<time> and to the disk, before a reset: in a thread of its own, since the disk may hang.
+ * 0 when it is there; -ETIMEDOUT after `wait_ms`; other negative errno.
+ */
+int log_recorder_save(uint32_t wait_ms);
 
 /* `text` as a value: in quotes with escapes when it has blanks, quotes or control characters. Lives LOG_QUOTES calls. */
 const char *log_quote(const char *text);

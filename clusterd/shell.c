@@ -22,6 +22,7 @@
 #include "clusterd/shell_private.h"
 
 #define STORE_CLOSE_MS 2000
+#define RECORDER_SAVE_MS 500
 
 static uint64_t wall_ms(void)
 {
@@ -100,13 +101,26 @@ static void on_tick(void *data)
 	shell_step(s, &e);
 }
 
+/* "1,2,5", as corosync's own log and tools name nodes. */
+static const char *ids_text(nodeset_t nodes, char out[4 * NODE_MAX])
+{
+	size_t used = 0;
+
+	snprintf(out, 4 * NODE_MAX, "none");
+	for (uint32_t id = 1; id <= NODE_MAX; id++)
+		if (nodeset_has(nodes, id))
+			used += (size_t)snprintf(out + used, 4 * NODE_MAX - used, "%s%u", used ? "," : "", id);
+	return out;
+}
+
 static void on_view(void *ctx, const struct ring_view *view)
 {
 	struct shell *s = ctx;
 	struct core_event e = { .kind = EVENT_CONFCHG };
+	char members[4 * NODE_MAX], lost[4 * NODE_MAX];
 
-	log_info("view", "number=%llu members=%016llx lost=%016llx", (unsigned long long)view->number,
-		 (unsigned long long)view->members, (unsigned long long)(view->nodedown | view->procdown));
+	log_info("view", "number=%llu members=%s lost=%s", (unsigned long long)view->number, ids_text(view->members, members),
+		 ids_text(view->nodedown | view->procdown, lost));
 	e.confchg.view = view->number;
 	e.confchg.members = view->members;
 	e.confchg.procdown = view->procdown;
@@ -253,9 +267,9 @@ static void watchdog(struct shell *s, const struct core_action *a)
 static void fence_self(struct shell *s, const char *why)
 {
 	log_error("self_fence", "why=%s", log_quote(why));
-	log_recorder_dump(NULL, NULL, 0);
 	if (s->watchdog)
 		watchdog_deadline(s->watchdog, 0);
+	log_recorder_save(RECORDER_SAVE_MS); /* while the watchdog runs down already */
 	/* At once where the kernel lets us; the watchdog comes anyway. No sync: it may hang on the very storage that failed. */
 	if (reboot(RB_AUTOBOOT))
 		log_error("reboot_refused", "error=%s", log_quote(strerror(errno)));

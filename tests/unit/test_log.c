@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,6 +129,61 @@ static void recorder_path(char *out, size_t size)
 		closedir(d);
 }
 
+static void check_private(const char *path)
+{
+	struct stat st = { 0 };
+
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_mode & 07777, 0600);
+}
+
+static unsigned int synced_files, synced_dirs;
+static sem_t hanging, synced; /* a disk that hangs waits for the first, and tells by the second that it has gone on */
+static bool disk_hangs;
+
+/* In the place of libc's: what reaches the disk before a reset is counted; a disk may hang. */
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (disk_hangs)
+		sem_wait(&hanging);
+	if (fstat(fd, &st))
+		return -1;
+	synced_files += S_ISREG(st.st_mode);
+	synced_dirs += S_ISDIR(st.st_mode);
+	if (disk_hangs)
+		sem_post(&synced);
+	return 0;
+}
+
+static void test_save(void)
+{
+	char path[PATH_MAX];
+
+	open_log(LOG_ERR);
+	log_trace("last_words", "before=reset");
+	CHECK_EQ(log_recorder_save(10000), 0);
+	CHECK_EQ(synced_files, 1);
+	CHECK_EQ(synced_dirs, 1);
+	recorder_path(path, sizeof(path));
+	check_private(path);
+	CHECK_CONTAINS(dump_text(path), "last_words before=reset");
+	unlink(path);
+	sem_init(&hanging, 0, 0);
+	sem_init(&synced, 0, 0);
+	disk_hangs = true;
+	CHECK_EQ(log_recorder_save(20), -ETIMEDOUT);
+	for (int i = 0; i < 2; i++) {
+		sem_post(&hanging);
+		sem_wait(&synced);
+	}
+	recorder_path(path, sizeof(path));
+	unlink(path);
+	log_close();
+	unlink(file);
+}
+
 static void test_recorder(void)
 {
 	char path[PATH_MAX], ret[PATH_MAX];
@@ -137,6 +194,7 @@ static void test_recorder(void)
 	CHECK_EQ(log_recorder_dump(NULL, ret, sizeof(ret)), 0);
 	recorder_path(path, sizeof(path));
 	CHECK_STR(path, ret);
+	check_private(path);
 	CHECK(strstr(dump_text(path), "step number=19999"));
 	CHECK(!strstr(dump_text(path), "step number=1 "));
 	unlink(path);
@@ -186,6 +244,7 @@ static void test_crash(int signal_number)
 	CHECK(WIFSIGNALED(status));
 	CHECK_EQ(WTERMSIG(status), signal_number);
 	recorder_path(path, sizeof(path));
+	check_private(path);
 	snprintf(wanted, sizeof(wanted), "last_words signal=%d", signal_number);
 	CHECK_CONTAINS(dump_text(path), wanted);
 	snprintf(wanted, sizeof(wanted), "/dev/shm/qb-test_log-%d-blackbox-data", pid);
@@ -210,6 +269,7 @@ int main(void)
 	test_lines();
 	unlink(file);
 	test_recorder();
+	test_save();
 	snprintf(printed, sizeof(printed), "%s/printed", dir);
 	unlink(printed);
 	CHECK_EQ(rmdir(dir), 0);
