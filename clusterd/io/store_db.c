@@ -162,6 +162,14 @@ static int verify_schema(struct store_db *d)
 	return 0;
 }
 
+/* Parameters of agents may be passwords, and SQLite takes the mode of the database for its log: nobody else reads them. */
+static int make_private(const char *path, bool create)
+{
+	cleanup_fd int fd = open(path, (create ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	return fd < 0 || fchmod(fd, 0600) ? -errno : 0;
+}
+
 int store_db_open(struct store_db *d, const char *path, bool create)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
@@ -172,7 +180,15 @@ int store_db_open(struct store_db *d, const char *path, bool create)
 		if (snprintf(d->path, sizeof(d->path), "%s", path) >= (int)sizeof(d->path))
 			return -ENAMETOOLONG;
 	}
-	error = db_errno(d, sqlite3_open_v2(d->path, &d->db, flags, NULL));
+	error = make_private(d->path, create);
+	if (!error && !create) {
+		char wal[sizeof(d->path) + 8];
+
+		snprintf(wal, sizeof(wal), "%s-wal", d->path);
+		make_private(wal, false); /* there is none after an orderly end */
+	}
+	if (!error)
+		error = db_errno(d, sqlite3_open_v2(d->path, &d->db, flags, NULL));
 	for (size_t i = 0; i < ARRAY_SIZE(open_statements) && !error; i++)
 		error = run(d, open_statements[i]);
 	if (!error && create)
@@ -375,6 +391,9 @@ int store_db_copy(struct store_db *d, const char *path)
 	if (error)
 		return error;
 	unlink(temporary);
+	error = make_private(temporary, true);
+	if (error)
+		return error;
 	rc = sqlite3_open_v2(temporary, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
 	backup = rc == SQLITE_OK ? sqlite3_backup_init(to, "main", d->db, "main") : NULL;
 	if (backup) {

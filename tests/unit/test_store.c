@@ -450,6 +450,41 @@ static void on_backup(void *ctx, int error, const char *what)
 	qb_loop_stop(loop);
 }
 
+/* Whatever the umask: parameters of agents may be passwords. */
+static void check_private(const char *name)
+{
+	struct stat st = { 0 };
+	char path[128];
+
+	path_of(path, name);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_mode & 07777, 0600);
+}
+
+static void test_private(void)
+{
+	static const char *const names[] = { "cluster.db", "cluster.db-wal" };
+	struct store *s;
+	char path[128];
+
+	clear_dir();
+	fill();
+	check_private(names[0]);
+	path_of(path, names[0]);
+	CHECK_EQ(chmod(path, 0644), 0); /* as older versions left it */
+	s = open_store(0);
+	CHECK_EQ(store_put(s, 6, 6, "in the log", 10), 0);
+	CHECK_EQ(store_commit(s, &(struct store_meta){ 3, 9, 5 }, 1), 0);
+	path_of(path, "copy.db");
+	CHECK_EQ(store_backup(s, path, on_backup, NULL), 0);
+	wanted_ok = 1000;
+	qb_loop_run(loop);
+	check_private(names[0]);
+	check_private(names[1]);
+	check_private("copy.db");
+	store_close(s, WAIT_MS);
+}
+
 static void test_backup(void)
 {
 	char path[128], restored[128];
@@ -562,6 +597,7 @@ int main(void)
 	test_lock();
 	test_damage();
 	test_file_limit();
+	test_private();
 	test_backup();
 	test_bound();
 	clear_dir();
