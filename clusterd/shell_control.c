@@ -291,8 +291,11 @@ void shell_control_reply(struct shell *s, const struct core_action *a)
 	}
 }
 
+/* Another word than the kinds of witness is refused by the change itself, which lists them. */
 static bool wants_witness(struct shell *s, const void *ops, size_t len)
 {
+	uint32_t kind;
+
 	struct reader r = reader_of(ops, len);
 
 	while (reader_left(&r) && !change_op_decode(&r, &s->op)) {
@@ -300,7 +303,7 @@ static bool wants_witness(struct shell *s, const void *ops, size_t len)
 
 		for (uint32_t i = 0; s->op.kind == KIND_CLUSTER && i < s->op.n_fields; i++)
 			if (object_field_by_number(type, s->op.fields[i].number) == object_field(type, "witness") &&
-			    strcmp(s->op.fields[i].value, enum_text(enum_values_witness_kind, WITNESS_NONE)))
+			    !enum_number(enum_values_witness_kind, s->op.fields[i].value, &kind) && kind != WITNESS_NONE)
 				return true;
 	}
 	return false;
@@ -416,11 +419,33 @@ static void metadata(struct shell *s, uint32_t conn, const char *agent)
 					      strerror(-ret));
 }
 
+static void backup_refuse(struct shell *s, uint32_t conn, const char *path, int error)
+{
+	char text[2 * TEXT_SIZE];
+
+	switch (error) {
+	case -EBUSY:
+		shell_control_answer(s, conn, REFUSED_BUSY, "a backup is under way on this node; try again");
+		return;
+	case -EEXIST:
+		snprintf(text, sizeof(text), "%s: exists already; name a new file", path);
+		shell_control_answer(s, conn, REFUSED_EXISTS, text);
+		return;
+	case -EINVAL:
+		snprintf(text, sizeof(text), "%s: name the file by its absolute path", path);
+		shell_control_answer(s, conn, REFUSED_INVALID, text);
+		return;
+	default:
+		snprintf(text, sizeof(text), "%s: cannot be written: %s", path, strerror(-error));
+		shell_control_answer(s, conn, REFUSED_IO, text);
+	}
+}
+
 static void on_backup(void *ctx, int error, const char *text)
 {
 	struct fetch *f = ctx;
 
-	shell_control_answer(f->shell, f->conn, error ? REFUSED_IO : REFUSED_NOT, text);
+	shell_control_answer(f->shell, f->conn, error == -EEXIST ? REFUSED_EXISTS : error ? REFUSED_IO : REFUSED_NOT, text);
 	fetch_done(f);
 }
 
@@ -435,8 +460,7 @@ static void backup(struct shell *s, uint32_t conn, const char *path)
 	if (!ret)
 		return;
 	fetch_done(f);
-	shell_control_answer(s, conn, ret == -EBUSY ? REFUSED_BUSY : REFUSED_IO,
-	       ret == -EBUSY ? "a backup is under way on this node" : "the path must be absolute, and a new file");
+	backup_refuse(s, conn, path, ret);
 }
 
 static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)

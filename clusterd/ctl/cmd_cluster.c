@@ -171,25 +171,56 @@ int cmd_version(struct ctl *ctl)
 	return EXIT_DONE;
 }
 
+/* One string a line. */
+static json_t *log_lines(char *text)
+{
+	json_t *list = json_array();
+
+	for (char *line = text, *end; line && *line; line = end) {
+		end = line + strcspn(line, "\n");
+		if (*end)
+			*end++ = '\0';
+		json_array_append_new(list, ctl_json_text(line));
+	}
+	return list;
+}
+
 int cmd_log(struct ctl *ctl)
 {
 	struct message m = { .type = CTL_LOG };
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	int rc;
 
 	m.ctl_log.lines = ctl->lines;
-	return ctl_ask(ctl, &m, true);
+	if (!ctl->options.json)
+		return ctl_ask(ctl, &m, true);
+	ctl->parts = open_memstream(&text, &len);
+	if (!ctl->parts)
+		return ctl_no_memory(ctl);
+	rc = ctl_ask(ctl, &m, true);
+	fclose(ctl->parts);
+	ctl->parts = NULL;
+	return rc ? rc : ctl_json_print(ctl, json_pack("{s:i, s:o}", "schema", CTL_SCHEMA, "log", log_lines(text)));
 }
 
 int cmd_backup(struct ctl *ctl)
 {
 	struct message m = { .type = CTL_BACKUP };
 	cleanup_free char *here = ctl->argv[0][0] == '/' ? NULL : getcwd(NULL, 0);
-	int n = snprintf(m.ctl_backup.path, sizeof(m.ctl_backup.path), "%s%s%s", here ? here : "", here ? "/" : "", ctl->argv[0]);
+	const char *slash = here && here[1] ? "/" : "";
+	int n = snprintf(m.ctl_backup.path, sizeof(m.ctl_backup.path), "%s%s%s", here ? here : "", slash, ctl->argv[0]);
 
 	if (n < 0 || (size_t)n >= sizeof(m.ctl_backup.path) || m.ctl_backup.path[0] != '/')
 		return ctl_usage(ctl, "%s: the path is longer than %d bytes, or the directory is gone", ctl->argv[0],
 				 TEXT_SIZE - 1);
 	n = ctl_ask(ctl, &m, true);
-	if (!n && !ctl->options.quiet && !ctl->options.json)
+	if (n)
+		return n;
+	if (ctl->options.json)
+		return ctl_json_print(ctl, json_pack("{s:i, s:{s:o}}", "schema", CTL_SCHEMA, "backup", "path",
+						     ctl_json_text(m.ctl_backup.path)));
+	if (!ctl->options.quiet)
 		fprintf(ctl->out, "written: %s\n", m.ctl_backup.path);
-	return n;
+	return EXIT_DONE;
 }

@@ -90,6 +90,7 @@ struct ctl {
 	uint64_t since;
 	bool color;
 	FILE *out, *err;
+	FILE *parts; /* where the parts of a long answer go; NULL: to out */
 	struct ctl_link *link;
 	struct ctl_view view;
 	uint32_t asked_ms; /* of the long poll under way */
@@ -174,6 +175,7 @@ json_t *ctl_json_object(const struct ctl *ctl, const struct object_type *type, c
 json_t *ctl_json_all(const struct ctl *ctl, uint32_t kind);
 /* An envelope with schema, cluster and tag; the caller adds its member and prints it. */
 json_t *ctl_json_envelope(const struct ctl *ctl);
+json_t *ctl_json_text(const char *text); /* what is not ASCII in a text that is not UTF-8 becomes '?' */
 json_t *ctl_json_nodes(const struct ctl *ctl, nodeset_t nodes);
 json_t *ctl_json_self(const struct ctl *ctl);
 int ctl_json_print(struct ctl *ctl, json_t *steal);

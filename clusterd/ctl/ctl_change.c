@@ -241,8 +241,8 @@ int ctl_ask(struct ctl *ctl, const struct message *request, bool quiet)
 			rc = 0;
 		} else if (!rc && m.type == ANSWER) {
 			return answer_take(ctl, &m, quiet);
-		} else if (!rc && m.type == ANSWER_PART && !ctl->options.json) {
-			fwrite(m.answer_part.data.data, 1, m.answer_part.data.len, ctl->out);
+		} else if (!rc && m.type == ANSWER_PART && (ctl->parts || !ctl->options.json)) {
+			fwrite(m.answer_part.data.data, 1, m.answer_part.data.len, ctl->parts ? ctl->parts : ctl->out);
 		}
 	}
 	if (rc == -ENOTCONN && request->type == CTL_STOP)

@@ -23,7 +23,7 @@ static json_t *json_name(const struct ctl *ctl, uint32_t kind, uint32_t id)
 }
 
 /* Texts come from agents too: what is not UTF-8 must not break the document. */
-static json_t *json_text(const char *text)
+json_t *ctl_json_text(const char *text)
 {
 	json_t *j = json_string(text);
 	char clean[PARAMS_SIZE];
@@ -84,7 +84,7 @@ static json_t *json_params(const char *params)
 
 		snprintf(name, sizeof(name), "%.*s", (int)eq, p);
 		snprintf(value, sizeof(value), "%.*s", (int)(line > eq ? line - eq - 1 : 0), p + eq + 1);
-		json_object_set_new(map, name, json_text(value));
+		json_object_set_new(map, name, ctl_json_text(value));
 		p += line + (p[line] == '\n');
 	}
 	return map;
@@ -121,7 +121,7 @@ static json_t *json_field(const struct ctl *ctl, const struct field *field, cons
 	switch (field->type) {
 	case FIELD_NAME:
 	case FIELD_TEXT:
-		return json_text((const char *)at);
+		return ctl_json_text((const char *)at);
 	case FIELD_PARAMS:
 		return json_params((const char *)at);
 	case FIELD_U64:
@@ -173,7 +173,7 @@ static void json_role_derived(const struct ctl *ctl, const struct role *r, json_
 	for (uint16_t id = s->role_resource[r->object.id]; id; id = s->resource_next[id])
 		json_array_append_new(list, json_name(ctl, KIND_RESOURCE, id));
 	json_object_set_new(j, "resources", list);
-	json_object_set_new(j, "reason_text", json_text(ctl_role_reason(ctl, r, text, sizeof(text))));
+	json_object_set_new(j, "reason_text", ctl_json_text(ctl_role_reason(ctl, r, text, sizeof(text))));
 }
 
 static void json_event_derived(const struct ctl *ctl, const struct event *e, json_t *j)
@@ -181,7 +181,7 @@ static void json_event_derived(const struct ctl *ctl, const struct event *e, jso
 	char text[2 * TEXT_SIZE];
 
 	event_format(ctl->view.state, e, text, sizeof(text));
-	json_object_set_new(j, "text", json_text(text));
+	json_object_set_new(j, "text", ctl_json_text(text));
 }
 
 json_t *ctl_json_object(const struct ctl *ctl, const struct object_type *type, const void *object)
@@ -247,9 +247,9 @@ json_t *ctl_json_self(const struct ctl *ctl)
 	json_object_set_new(j, "stop_left_ms", json_integer(m->stop_left_ms));
 	json_object_set_new(j, "witness_held", json_boolean(m->witness_held));
 	json_object_set_new(j, "watchdog_ms", json_integer(m->watchdog_ms));
-	json_object_set_new(j, "store_error", json_text(m->store_error));
-	json_object_set_new(j, "version", json_text(m->version));
-	json_object_set_new(j, "text", json_text(m->text));
+	json_object_set_new(j, "store_error", ctl_json_text(m->store_error));
+	json_object_set_new(j, "version", ctl_json_text(m->version));
+	json_object_set_new(j, "text", ctl_json_text(m->text));
 	json_object_set_new(j, "votes", json_integer(votes_total(v)));
 	json_object_set_new(j, "taken_ms", json_integer((json_int_t)ctl->view.taken_ms));
 	return j;

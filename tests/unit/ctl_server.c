@@ -240,7 +240,10 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 		metadata(conn, m.ctl_metadata.agent);
 		break;
 	case CTL_BACKUP:
-		answer(conn, REFUSED_IO, m.ctl_backup.path);
+		if (strstr(m.ctl_backup.path, "full"))
+			answer(conn, REFUSED_IO, m.ctl_backup.path);
+		else
+			answer(conn, REFUSED_NOT, m.ctl_backup.path);
 		break;
 	case CTL_STOP:
 		answer(conn, REFUSED_NOT, "");

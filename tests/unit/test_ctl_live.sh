@@ -75,7 +75,12 @@ check 0 '^two$' log
 check 0 'State file' resource describe ocf:heartbeat:Dummy
 check 0 '"shortdesc": "State file"' resource describe ocf:heartbeat:Dummy --json
 check 4 'not installed' resource describe ocf:heartbeat:Nothing
-check 15 "$tmp/x" backup "$tmp/x"
+check 0 '"two"' log --json
+check 15 "$tmp/full" backup "$tmp/full"
+check 0 "^written: $tmp/x\$" backup "$tmp/x"
+check 0 "\"path\": \"$tmp/x\"" backup "$tmp/x" --json
+check 15 '"name": "io-error"' backup "$tmp/full" --json
+(cd / && "$ctl" backup full.db) 2>&1 | grep -q ' /full.db$' || fail "backup of a relative name in / is not /full.db"
 check 1 'say --yes' quorum force
 check 0 '' quorum force --yes
 check 1 'say --yes' node confirm-fenced n1
