@@ -11,6 +11,7 @@ bad=0
 for page in "${pages[@]}"; do
 	mandoc -T lint -W warning "$top_srcdir/$page" || bad=$((bad + 1))
 	# Each quoted word has its own quotes: ".Ql a , b" quotes the comma too.
+	# shellcheck disable=SC1112  # the quotes of the manual, not of the shell
 	mandoc -T utf8 -O width=1000 "$top_srcdir/$page" | sed 's/.\x08//g' | grep -E '‘[^’]*(, |‘)' &&
 		bad=$((bad + 1))
 done
