@@ -7,17 +7,18 @@ _clusterctl() {
 	local -a words=()
 
 	COMPREPLY=()
-	# bash splits words at '='; clusterctl's FIELD=VALUE is one word
+	# bash splits words at '=' and ':'; clusterctl's FIELD=VALUE and ocf:PROVIDER:TYPE are one word each
 	for ((i = 1; i <= COMP_CWORD; i++)); do
-		if [[ ${COMP_WORDS[i]} == = && ${#words[@]} -gt 0 ]] || [[ ${COMP_WORDS[i - 1]} == = && ${#words[@]} -gt 0 ]]; then
+		if [[ ${#words[@]} -gt 0 && (${COMP_WORDS[i]} == [=:] || ${COMP_WORDS[i - 1]} == [=:]) ]]; then
 			words[-1]+=${COMP_WORDS[i]}
 		else
 			words+=("${COMP_WORDS[i]}")
 		fi
 	done
 	mapfile -t COMPREPLY < <(clusterctl complete "${words[@]}" 2>/dev/null)
-	if [[ ${words[-1]} == *=* ]]; then
-		COMPREPLY=("${COMPREPLY[@]#"${words[-1]%%=*}="}")
+	# what bash replaces begins after the last of them
+	if [[ ${words[-1]} == *[=:]* ]]; then
+		COMPREPLY=("${COMPREPLY[@]#"${words[-1]%"${words[-1]##*[=:]}"}"}")
 	fi
 	if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
 		compopt -o default

@@ -100,12 +100,12 @@ int cmd_resource_agents(struct ctl *ctl)
 
 /* --- describe --- */
 
-static int metadata_fetch(struct ctl *ctl, char *text, size_t *len)
+static int metadata_fetch(struct ctl *ctl, const char *agent, char *text, size_t *len)
 {
 	struct message m = { .type = CTL_METADATA };
 	int rc;
 
-	snprintf(m.ctl_metadata.agent, sizeof(m.ctl_metadata.agent), "%s", ctl->argv[0]);
+	snprintf(m.ctl_metadata.agent, sizeof(m.ctl_metadata.agent), "%s", agent);
 	rc = ctl_link_send(ctl->link, &m);
 	while (!rc) {
 		rc = ctl_link_receive(ctl->link, ctl->timeout_s * MS_PER_SECOND, &m);
@@ -123,7 +123,7 @@ static int metadata_fetch(struct ctl *ctl, char *text, size_t *len)
 			rc = -EBADMSG;
 		}
 	}
-	return ctl_fail(ctl, EXIT_UNREACHABLE, "unreachable", "agent %s: clusterd did not tell its meta-data: %s", ctl->argv[0],
+	return ctl_fail(ctl, EXIT_UNREACHABLE, "unreachable", "agent %s: clusterd did not tell its meta-data: %s", agent,
 			strerror(-rc));
 }
 
@@ -242,7 +242,7 @@ int cmd_resource_describe(struct ctl *ctl)
 
 	if (!text)
 		return ctl_fail(ctl, EXIT_UNREACHABLE, "memory", "no memory for the meta-data");
-	rc = metadata_fetch(ctl, text, &len);
+	rc = metadata_fetch(ctl, ctl->argv[0], text, &len);
 	if (rc)
 		return rc;
 	doc = xmlReadMemory(text, (int)len, "meta-data", NULL, XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET);
@@ -256,4 +256,30 @@ int cmd_resource_describe(struct ctl *ctl)
 		describe_text(ctl, xmlDocGetRootElement(doc));
 	xmlFreeDoc(doc);
 	return rc;
+}
+
+void ctl_agent_params(struct ctl *ctl, const char *agent, const char *prefix)
+{
+	cleanup_free char *text = malloc(METADATA_MAX);
+	FILE *err = ctl->err, *out = ctl->out, *nowhere = fopen("/dev/null", "we");
+	size_t len = 0;
+	xmlDocPtr doc = NULL;
+	xmlNodePtr list;
+	char name[512];
+
+	if (text && nowhere) {
+		ctl->err = ctl->out = nowhere;
+		if ((ctl->link || !ctl_connect(ctl)) && !metadata_fetch(ctl, agent, text, &len))
+			doc = xmlReadMemory(text, (int)len, "meta-data", NULL,
+					    XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET);
+		ctl->err = err;
+		ctl->out = out;
+	}
+	if (nowhere)
+		fclose(nowhere);
+	list = doc ? child(xmlDocGetRootElement(doc), "parameters") : NULL;
+	for (xmlNodePtr p = list ? list->children : NULL; p; p = p->next)
+		if (p->type == XML_ELEMENT_NODE && !strncmp(attribute(p, "name", name, sizeof(name)), prefix, strlen(prefix)))
+			fprintf(ctl->out, "%s=\n", name);
+	xmlFreeDoc(doc);
 }

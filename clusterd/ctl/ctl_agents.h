@@ -8,4 +8,8 @@
 /* Prints those whose name begins with the prefix, sorted, one a line; returns their number, or negative errno. */
 int ctl_agents_each(const char *prefix, FILE *out);
 
+struct ctl;
+/* Prints "name=" of each parameter of the agent that begins with the prefix; nothing when clusterd cannot tell. */
+void ctl_agent_params(struct ctl *ctl, const char *agent, const char *prefix);
+
 #endif

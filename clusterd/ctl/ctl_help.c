@@ -153,6 +153,50 @@ static bool view_quiet(struct ctl *ctl)
 	return rc == 0;
 }
 
+/* "a,b,": does it have the name? */
+static bool list_has_name(const char *list, size_t len, const char *name)
+{
+	for (const char *p = list, *end; p < list + len; p = end + 1) {
+		end = p + strcspn(p, ",");
+		if ((size_t)(end - p) == strlen(name) && !memcmp(p, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
+/* Names of objects after what is typed of an assignment; in a list, after its last comma, and not twice. */
+static void offer_references(struct ctl *ctl, uint32_t kind, const char *assignment, size_t value)
+{
+	const char *comma = strrchr(assignment + value, ',');
+	size_t keep = comma ? (size_t)(comma + 1 - assignment) : value;
+	const struct state *s;
+	char full[1024];
+
+	if (!view_quiet(ctl))
+		return;
+	s = ctl->view.state;
+	for (uint32_t id = 1; id <= s->high[kind]; id++) {
+		if (!state_get(s, kind, id) || list_has_name(assignment + value, keep - value, state_name(s, kind, id)))
+			continue;
+		snprintf(full, sizeof(full), "%.*s%s", (int)keep, assignment, state_name(s, kind, id));
+		offer(ctl, assignment, full, "");
+	}
+}
+
+static uint32_t kind_referred(const struct field *f)
+{
+	switch (f->type) {
+	case FIELD_NODEREF:
+	case FIELD_NODESET:
+	case FIELD_NODELIST: return KIND_NODE;
+	case FIELD_ROLEREF:
+	case FIELD_ROLELIST: return KIND_ROLE;
+	case FIELD_SETLIST: return KIND_SET;
+	case FIELD_DEPS: return KIND_RESOURCE;
+	default: return 0;
+	}
+}
+
 /* Values of `name=`: those of an enumeration, yes and no, or names. */
 static void offer_values(struct ctl *ctl, const struct object_type *type, const char *assignment)
 {
@@ -165,6 +209,8 @@ static void offer_values(struct ctl *ctl, const struct object_type *type, const 
 	f = object_field(type, name);
 	if (!f)
 		return;
+	if (kind_referred(f))
+		offer_references(ctl, kind_referred(f), assignment, n + op);
 	if (f->type == FIELD_BOOL)
 		for (int i = 0; i < 2; i++) {
 			snprintf(full, sizeof(full), "%.*s%s", (int)(n + op), assignment, i ? "no" : "yes");
@@ -201,6 +247,22 @@ static void offer_word(struct ctl *ctl, const struct ctl_command *c, const struc
 				offer(ctl, prefix, ctl_commands[i].noun, "");
 }
 
+/* The agent's own parameters: of the agent on the command line, or of the resource's. */
+static void offer_params(struct ctl *ctl, const struct ctl_command *c, const char *const *words, int n, const char *prefix)
+{
+	const char *agent = NULL;
+	uint32_t id;
+
+	if (!strncmp(c->args, "ROLE NAME AGENT", 15)) {
+		agent = n > 2 ? words[2] : NULL;
+	} else if (n && view_quiet(ctl)) {
+		id = state_find(ctl->view.state, KIND_RESOURCE, words[0]);
+		agent = id ? ctl->view.state->resources[id].agent : NULL;
+	}
+	if (agent)
+		ctl_agent_params(ctl, agent, prefix);
+}
+
 static void offer_options(struct ctl *ctl, const struct ctl_command *c, const char *prefix)
 {
 	for (size_t i = 0; i < OPT_NUMBER_MAX; i++) {
@@ -212,16 +274,21 @@ static void offer_options(struct ctl *ctl, const struct ctl_command *c, const ch
 	}
 }
 
-/* Removes options and their values from the words typed so far; the last word stays. */
-static int words_only(struct ctl *ctl)
+/* Removes options and their values from the words typed so far; the last word stays. *ret_dashes: it is after a lone --. */
+static int words_only(struct ctl *ctl, bool *ret_dashes)
 {
 	int n = 0;
 
+	*ret_dashes = false;
 	for (int i = 0; i < ctl->argc; i++) {
 		const char *word = ctl->argv[i];
 		bool takes = false;
 
-		if (i + 1 < ctl->argc && word[0] == '-' && strcmp(word, "--")) {
+		if (i + 1 < ctl->argc && !strcmp(word, "--") && !*ret_dashes) {
+			*ret_dashes = true;
+			continue;
+		}
+		if (i + 1 < ctl->argc && word[0] == '-' && !*ret_dashes) {
 			for (size_t o = 0; o < OPT_NUMBER_MAX; o++)
 				takes |= ctl_option_rows[o].arg && word[1] == '-' && !strcmp(word + 2, ctl_option_rows[o].name);
 			if (takes && i + 2 < ctl->argc)
@@ -249,11 +316,17 @@ static const struct ctl_command *command_of(struct ctl *ctl, int n, int *ret_wor
 
 int cmd_complete(struct ctl *ctl)
 {
-	int n = words_only(ctl), words = 0, at = 0;
+	bool dashes;
+	int n = words_only(ctl, &dashes), words = 0, at = 0;
 	const char *prefix = n ? ctl->argv[n - 1] : "";
 	const struct ctl_command *c = command_of(ctl, n, &words);
 	struct ctl_word w;
 
+	if (dashes) {
+		if (c && strstr(c->args, "-- PARAM"))
+			offer_params(ctl, c, ctl->argv + words, n - words, prefix);
+		return EXIT_DONE;
+	}
 	if (prefix[0] == '-') {
 		offer_options(ctl, c, prefix);
 		return EXIT_DONE;

@@ -108,6 +108,10 @@ completes 'priority=' role set web prio
 completes 'high' role set web priority = h
 completes 'yes no' role set web maintenance = ''
 completes '--dry-run' role stop web --dry
+completes 'n1 n2 n3' role set web preferred = ''
+completes 'n1,n2 n1,n3' role set web preferred = n1,n
+completes 'state=' resource add web extra ocf : heartbeat : Dummy -- st
+completes '' resource add web extra ocf : heartbeat : Dummy -- rest
 completes 'n3' node drain --wait n1 n3
 
 # following: a change made later shows up, in a pipe too
