@@ -58,8 +58,8 @@ static bool edit_field(struct change *c, const struct object_type *type, size_t 
 				     f->name, f->since, c->s->cluster.level);
 	rc = field_parse(type, f, edited, c->op->fields[i].how, c->op->fields[i].value, &names, error);
 	if (rc < 0)
-		return change_refuse(c, rc == -ENOENT ? REFUSED_NOT_FOUND : REFUSED_INVALID, "is not changed: %s",
-				     error);
+		return change_refuse(c, rc == -ENOENT ? REFUSED_NOT_FOUND : REFUSED_INVALID, "is not %s: %s",
+				     c->op->verb == VERB_CREATE ? "created" : "changed", error);
 	return true;
 }
 

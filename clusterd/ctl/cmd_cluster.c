@@ -127,7 +127,7 @@ int cmd_quorum_would_lose(struct ctl *ctl)
 			keeps ? "quorum stays" : "QUORUM WOULD BE LOST",
 			nodeset_count(v.nodes & left) + (v.witness && ctl->view.self.witness_held), votes_total(v),
 			votes_total(v) / 2 + 1);
-		if (!keeps)
+		if (!keeps && nodeset_count(lost & v.nodes) > 1)
 			fprintf(ctl->out, "Stopped one after the other, each after the votes have followed, the cluster may go on: "
 					  "'clusterctl node stop' refuses what it must not do.\n");
 	}

@@ -94,7 +94,8 @@ int cmd_events(struct ctl *ctl)
 {
 	uint64_t next = ctl_cluster(ctl)->next_event, since = ctl->since;
 
-	if (!ctl->options.since && next > ctl->lines)
+	/* --since with --follow shows all that came, unless --lines says how many. */
+	if ((!ctl->options.since || ctl->options.lines) && next > ctl->lines && since < next - 1 - ctl->lines)
 		since = next - 1 - ctl->lines;
 	if (ctl->options.follow && ctl->view.saved)
 		return ctl_usage(ctl, "--follow: a saved state does not change");

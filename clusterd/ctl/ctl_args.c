@@ -284,9 +284,10 @@ int ctl_args_parse(struct ctl *ctl, int argc, char **argv)
 	}
 	for (size_t i = 0; i < OPT_NUMBER_MAX; i++)
 		if ((seen & 1u << i) && !ctl_option_rows[i].global && !(ctl->command->options & 1u << i))
-			return ctl_usage(ctl, "--%s: '%s%s%s' does not take it; 'clusterctl help %s %s' shows what it takes",
+			return ctl_usage(ctl, "--%s: '%s%s%s' does not take it; 'clusterctl help %s%s%s' shows what it takes",
 					 ctl_option_rows[i].name, ctl->command->noun, *ctl->command->verb ? " " : "",
-					 ctl->command->verb, ctl->command->noun, ctl->command->verb);
+					 ctl->command->verb, ctl->command->noun, *ctl->command->verb ? " " : "",
+					 ctl->command->verb);
 	if (ctl->options.state && (ctl->command->options & OPT_BIT(dry_run)) && !ctl->options.dry_run)
 		return ctl_usage(ctl, "--state: a saved state cannot be changed; with --dry-run you see what would happen");
 	rc = words_check(ctl);
