@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs OCF agents: one process per resource, three pools of slots, exactly one result per request (agents.h; the states of a
+ * Runs OCF agents: one process per resource, four pools of slots, exactly one result per request (agents.h; the states of a
  * job are in agent_runner.h). A result that is known while a caller is still in agents_run() or agents_cancel() is delivered
  * by a job of the loop.
  */
@@ -852,6 +852,7 @@ static int options_copy(struct agents *a, const struct agents_options *o)
 	a->pools[POOL_STOP].limit = parallel * AGENT_STOP_FACTOR;
 	a->pools[POOL_OPERATION].limit = parallel;
 	a->pools[POOL_MONITOR].limit = parallel;
+	a->pools[POOL_QUERY].limit = AGENT_QUERIES_PARALLEL;
 	a->output_keep = o->output_keep ? o->output_keep : AGENT_OUTPUT_KEEP;
 	a->grace_ms = o->grace_ms ? o->grace_ms : PROCESS_GRACE_MS;
 	return environment_copy(a, o->environment);

@@ -28,7 +28,7 @@ struct monitor;
 struct meta_entry;
 struct query;
 
-enum pool_id { POOL_STOP, POOL_OPERATION, POOL_MONITOR, POOLS };
+enum pool_id { POOL_STOP, POOL_OPERATION, POOL_MONITOR, POOL_QUERY, POOLS };
 
 /* A request with its strings copied. */
 struct request {

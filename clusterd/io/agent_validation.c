@@ -30,9 +30,17 @@ struct query {
 	char path[AGENT_PATH_SIZE];
 	struct stat st;
 	struct meta_entry *entry;
+	struct job *job; /* the run that this query has to answer for; another's while FETCHING: NULL */
 	int error, rc;
 	char text[AGENT_REPORT_SIZE];
 };
+
+static void query_unlink(struct query *q)
+{
+	*q->prev = q->next;
+	if (q->next)
+		q->next->prev = q->prev;
+}
 
 static void query_finish(struct query *q)
 {
@@ -43,9 +51,7 @@ static void query_finish(struct query *q)
 		.rc = q->rc,
 	};
 
-	*q->prev = q->next;
-	if (q->next)
-		q->next->prev = q->prev;
+	query_unlink(q);
 	q->done(q->user, &validation);
 	meta_entry_release(q->entry);
 	free(q);
@@ -93,6 +99,7 @@ static void on_validate_all_done(struct job *job)
 {
 	struct query *q = job->query;
 
+	q->job = NULL;
 	q->rc = job->rc;
 	if (job->status != AGENT_DONE)
 		query_fail(q, error_of_status(job), "%s: validate-all on %s: %s", q->request.agent, q->a->node_name, job->text);
@@ -115,7 +122,7 @@ static void query_run(struct query *q, enum agent_action action, void (*done)(st
 		rq.timeout_ms = AGENT_META_TIMEOUT_MS;
 		rq.params[0] = '\0';
 	}
-	job = job_new(q->a, &rq, POOL_OPERATION, done);
+	job = job_new(q->a, &rq, POOL_QUERY, done);
 	if (!job) {
 		query_fail(q, -ENOMEM, "%s: out of memory", q->request.agent);
 		query_finish_later(q);
@@ -123,6 +130,7 @@ static void query_run(struct query *q, enum agent_action action, void (*done)(st
 	}
 	q->state = action == AGENT_META_DATA ? QUERY_FETCHING : QUERY_VALIDATING;
 	job->query = q;
+	q->job = job;
 	job_submit(job);
 }
 
@@ -175,6 +183,7 @@ static void on_fetch_done(struct job *job)
 	struct query *first = job->query, *q, *next;
 	struct meta_entry *entry = NULL;
 
+	first->job = NULL;
 	fetch_parse(first, job, &entry);
 	for (q = first->a->queries; q; q = next) {
 		next = q->next;
@@ -272,6 +281,40 @@ int agents_validate(struct agents *a, const struct agent_request *request, bool 
 	return 0;
 }
 
+/* A run goes on for the next query that waits for the same agent; for nobody it ends. */
+static void job_leave(struct query *q)
+{
+	struct job *job = q->job;
+
+	q->job = NULL;
+	for (struct query *heir = q->a->queries; heir && q->state == QUERY_FETCHING; heir = heir->next) {
+		if (heir == q || heir->state != QUERY_FETCHING || strcmp(heir->path, q->path) != 0)
+			continue;
+		heir->job = job;
+		job->query = heir;
+		return;
+	}
+	job_disown(job);
+}
+
+void agents_queries_cancel(struct agents *a, agents_validated_fn done, void *user)
+{
+	struct query *q, *next;
+
+	for (q = a->queries; q; q = next) {
+		next = q->next;
+		if (q->done != done || q->user != user)
+			continue;
+		if (q->state == QUERY_FINISHED)
+			qb_loop_timer_del(a->loop, q->soon);
+		if (q->job)
+			job_leave(q);
+		query_unlink(q);
+		meta_entry_release(q->entry);
+		free(q);
+	}
+}
+
 void queries_free(struct agents *a)
 {
 	for (struct job *job = a->jobs; job; job = job->next) {
@@ -285,9 +328,7 @@ void queries_free(struct agents *a)
 
 		if (q->state == QUERY_FINISHED)
 			qb_loop_timer_del(a->loop, q->soon);
-		*q->prev = q->next;
-		if (q->next)
-			q->next->prev = q->prev;
+		query_unlink(q);
 		meta_entry_release(q->entry);
 		free(q);
 	}

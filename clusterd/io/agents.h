@@ -10,8 +10,8 @@
  *   is waited for or killed first.
  * - The record of a resource exists from before its start (or migrate_from) is spawned until its stop succeeded or a monitor
  *   said "not running".
- * - Three pools of slots (stops; other operations; recurring monitors): none can starve another. First come, first served
- *   within a pool.
+ * - Four pools of slots (stops; other operations; recurring monitors; queries: meta-data and validate-all): none can starve
+ *   another. First come, first served within a pool.
  *
  * Time-outs run from the moment an operation has its slot, not from the request; tries to spawn on a host that is short of
  * memory, processes or descriptors count. What has to be killed reports up to grace_ms + PROCESS_REAP_MS after its time-out:
@@ -50,6 +50,7 @@
 #define AGENT_META_TIMEOUT_MS 20000
 #define AGENT_EXTRA_DIRS 8
 #define AGENT_QUERIES_MAX 1024        /* unfinished agents_meta() and agents_validate() */
+#define AGENT_QUERIES_PARALLEL 16     /* agents that run at once for them */
 
 /* Actions, how an operation ended, and the agents' exit codes are the protocol's: enum agent_action, agent_status, ocf_rc. */
 #define AGENT_ACTIONS (AGENT_META_DATA + 1)
@@ -237,6 +238,12 @@ int agents_meta(struct agents *a, const char *agent, agents_validated_fn done, v
  * The request needs agent, params, resource, level, timeout_ms. `done` comes once, not from within. -EINVAL, -ENOBUFS, -ENOMEM.
  */
 int agents_validate(struct agents *a, const struct agent_request *request, bool on_node, agents_validated_fn done, void *user);
+
+/*
+ * The callers of this `done` and `user` are gone: no callback of theirs comes any more. An agent that runs for nobody else is
+ * killed. May be called from a callback.
+ */
+void agents_queries_cancel(struct agents *a, agents_validated_fn done, void *user);
 
 /* The check itself, pure: 0 or -EINVAL with the line in error (AGENT_REPORT_SIZE bytes). */
 int agent_meta_check(const struct agent_meta *meta, const char *params, char *error);

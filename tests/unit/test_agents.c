@@ -104,7 +104,7 @@ static void test_queue_bound(void)
 	finish();
 }
 
-/* With every slot of the other operations taken, a stop still runs; a waiting operation runs when a slot is free. */
+/* With every slot of the other operations taken, stops and queries still run; a waiting operation runs when a slot is free. */
 static void test_pools(void)
 {
 	struct agent_request rq;
@@ -121,6 +121,9 @@ static void test_pools(void)
 	REQUIRE(rig_wait(&rig, log_has, (void *)"res1 0 start begin"));
 	REQUIRE(rig_wait(&rig, log_has, (void *)"res2 0 start begin"));
 	CHECK(!log_has(&rig, (void *)"res3 0 start begin"));
+	CHECK_EQ(agents_meta(rig.a, GOOD, rig_validated, &rig), 0);
+	rig_wait_validations(&rig, 1);
+	CHECK_EQ(rig.validation_error, 0);
 	CHECK_EQ(agents_cancel(rig.a, 2), 0);
 	rig_wait_results(&rig, 2);
 	CHECK_EQ(rig_last(&rig)->r.op, 2);
