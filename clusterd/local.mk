@@ -8,6 +8,7 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/options.c \
 	clusterd/options.def \
 	clusterd/options.h \
+	clusterd/shell_vet.c \
 	$(NULL)
 
 sbin_PROGRAMS += clusterd/clusterd
@@ -18,7 +19,6 @@ clusterd_clusterd_SOURCES = \
 	clusterd/shell_agents.c \
 	clusterd/shell_control.c \
 	clusterd/shell_private.h \
-	clusterd/shell_vet.c \
 	$(NULL)
 clusterd_clusterd_LDADD = \
 	libcluster-daemon.a \

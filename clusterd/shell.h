@@ -14,6 +14,7 @@
 #define SHELL_EXIT_RESTART 75 /* EX_TEMPFAIL: start clusterd again at once; its roles go on meanwhile */
 #define SHELL_SNAPSHOTS_MAX 8 /* snapshots being sent to clients at once */
 #define SHELL_CHANGES_MAX 256 /* changes whose agents are being asked */
+#define SHELL_VET_PARALLEL 16 /* agents asked at once for one change */
 
 struct shell;
 

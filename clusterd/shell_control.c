@@ -542,6 +542,7 @@ static void on_close(void *ctx, uint32_t conn)
 {
 	struct shell *s = ctx;
 
+	shell_vet_forget(s, conn);
 	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
 		if (s->streams[i].conn == conn)
 			stream_end(&s->streams[i]);

@@ -122,6 +122,8 @@ void shell_control_submit(struct shell *s, uint32_t conn, const void *ops, size_
 
 /* Hands the change over when the agents of its resources accept their parameters. */
 void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len);
+/* The client is gone: its changes that still wait are not made. */
+void shell_vet_forget(struct shell *s, uint32_t conn);
 /* Changes that still wait are answered: they were not made. */
 void shell_vet_close(struct shell *s);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Vetting: before a change goes to the cluster, the agents of the resources it touches are asked whether they know the
- * parameters, as the whole change would leave them. Several changes are vetted at once; an agent that hangs holds up its own.
+ * parameters, as the whole change would leave them. Several changes are vetted at once, and several agents for each of
+ * them; an agent that hangs holds up its own. The first that refuses decides.
  *
  *   vet_change() -> resources gathered --none--> submitted
- *                         '--each--> agents_validate() -> refused: answered with the agent's words
- *                                                      -> good: next one; after the last: submitted
+ *                         '--SHELL_VET_PARALLEL at a time--> agents_validate() -> all good: submitted
+ *                                -> one refused: answered with the agent's words, the others are not waited for
+ *   the client left: forgotten, and what only it wanted to know is not asked any more
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,13 +18,20 @@
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
 #include "proto/object_text.h"
+#include "units.h"
 
 #define META_TIMEOUT_MS 20000
 
 struct candidate {
 	struct resource resource;
 	bool touched; /* agent or parameters set, or all of it new */
-	bool skip;    /* forced, or refused anyway with better words than an agent's */
+	bool skip;    /* forced, refused anyway with better words than an agent's, or asked about under another name */
+};
+
+/* A question that is under way. */
+struct ask {
+	struct vetting *vetting; /* NULL: free */
+	const struct candidate *candidate;
 };
 
 struct vetting {
@@ -33,10 +42,17 @@ struct vetting {
 	size_t len;
 	struct candidate *candidates;
 	uint32_t n, at; /* at: the next one to ask about */
+	struct ask asks[SHELL_VET_PARALLEL];
+	uint32_t n_asks;
 };
+
+static void on_vetted(void *user, const struct agent_validation *validation);
 
 static void vetting_free(struct vetting *v)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(v->asks) && v->n_asks; i++)
+		if (v->asks[i].vetting)
+			agents_queries_cancel(v->shell->agents, on_vetted, &v->asks[i]);
 	*v->prev = v->next;
 	if (v->next)
 		v->next->prev = v->prev;
@@ -48,8 +64,11 @@ static void vetting_free(struct vetting *v)
 
 static void refuse(struct vetting *v, enum refusal refusal, const char *detail)
 {
-	shell_control_answer(v->shell, v->conn, refusal, detail);
-	vetting_free(v);
+	struct shell *s = v->shell;
+	uint32_t conn = v->conn;
+
+	vetting_free(v); /* first: a client that does not take the answer is gone, and its changes are forgotten */
+	shell_control_answer(s, conn, refusal, detail);
 }
 
 /* The resource of that name as the operations before have left it. NULL: out of memory. */
@@ -133,48 +152,106 @@ static int gather(struct vetting *v)
 	return ret;
 }
 
-static void ask_next(struct vetting *v);
+/* ---- asking ---- */
+
+/* An agent looks at its name and parameters alone: of those that are alike one is asked about. */
+static bool alike(const struct candidate *a, const struct candidate *b)
+{
+	return !strcmp(a->resource.agent, b->resource.agent) && !strcmp(a->resource.params, b->resource.params);
+}
+
+static void skip_needless(struct vetting *v)
+{
+	for (uint32_t i = 0; i < v->n; i++) {
+		struct candidate *c = &v->candidates[i];
+
+		c->skip = c->skip || !c->touched || !c->resource.agent[0];
+		for (uint32_t k = 0; k < i && !c->skip; k++)
+			c->skip = !v->candidates[k].skip && alike(&v->candidates[k], c);
+	}
+}
+
+static void ask_more(struct vetting *v);
 
 static void on_vetted(void *user, const struct agent_validation *validation)
 {
-	struct vetting *v = user;
+	struct ask *ask = user;
+	struct vetting *v = ask->vetting;
 	char text[AGENT_REPORT_SIZE + TEXT_SIZE];
 
+	ask->vetting = NULL;
+	v->n_asks--;
 	if (!validation->error) {
-		ask_next(v);
+		ask_more(v);
 		return;
 	}
-	snprintf(text, sizeof(text), "%s (--force skips this check, which asks the agents of node %s)", validation->text,
-		 v->shell->node_name);
+	snprintf(text, sizeof(text), "resource '%s': %s (--force skips this check, which asks the agents of node %s)",
+		 ask->candidate->resource.name, validation->text, v->shell->node_name);
 	refuse(v, REFUSED_AGENT, text);
 }
 
-static void ask_next(struct vetting *v)
+static struct ask *ask_new(struct vetting *v, const struct candidate *c)
 {
-	struct shell *s = v->shell;
-
-	while (v->at < v->n) {
-		const struct candidate *c = &v->candidates[v->at++];
-		struct agent_request rq = { .action = AGENT_VALIDATE_ALL, .resource = c->resource.name, .agent = c->resource.agent,
-					    .params = c->resource.params, .timeout_ms = META_TIMEOUT_MS };
-		const char *fault;
-		int ret;
-
-		if (!c->touched || c->skip || !c->resource.agent[0])
+	for (size_t i = 0; i < ARRAY_SIZE(v->asks); i++) {
+		if (v->asks[i].vetting)
 			continue;
-		ret = agents_validate(s->agents, &rq, false, on_vetted, v);
-		if (!ret)
-			return;
-		fault = agent_request_fault(&rq);
+		v->asks[i] = (struct ask){ v, c };
+		v->n_asks++;
+		return &v->asks[i];
+	}
+	return NULL;
+}
+
+static int ask(struct vetting *v, const struct candidate *c, const char **fault)
+{
+	struct agent_request rq = { .action = AGENT_VALIDATE_ALL,
+				    .resource = c->resource.name,
+				    .agent = c->resource.agent,
+				    .params = c->resource.params,
+				    .timeout_ms = META_TIMEOUT_MS };
+	struct ask *a = ask_new(v, c);
+	int ret = a ? agents_validate(v->shell->agents, &rq, false, on_vetted, a) : -ENOBUFS;
+
+	if (!ret)
+		return 0;
+	if (a) {
+		a->vetting = NULL;
+		v->n_asks--;
+	}
+	*fault = agent_request_fault(&rq);
+	return ret;
+}
+
+/* As many as may be asked at once; when nothing is left to ask and to wait for, the change is good. */
+static void ask_more(struct vetting *v)
+{
+	const char *fault = NULL;
+	char text[AGENT_REPORT_SIZE + TEXT_SIZE];
+	uint32_t conn;
+
+	for (; v->at < v->n && v->n_asks < SHELL_VET_PARALLEL; v->at++) {
+		const struct candidate *c = &v->candidates[v->at];
+
+		if (c->skip || !ask(v, c, &fault))
+			continue;
+		if (!fault && v->n_asks)
+			return; /* all queries are taken: tried again when one of ours is answered */
+		snprintf(text, sizeof(text), "resource '%s': %s", c->resource.name, fault ? fault : "");
 		if (fault)
-			refuse(v, REFUSED_AGENT, fault);
+			refuse(v, REFUSED_AGENT, text);
 		else
 			refuse(v, REFUSED_BUSY, "too many agents are being asked on this node; try again");
 		return;
 	}
-	shell_control_submit(s, v->conn, v->ops, v->len);
+	if (v->n_asks)
+		return;
+	conn = v->conn;
+	v->conn = 0; /* not forgotten with its client any more */
+	shell_control_submit(v->shell, conn, v->ops, v->len);
 	vetting_free(v);
 }
+
+/* ---- from and to the shell ---- */
 
 void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len)
 {
@@ -199,12 +276,25 @@ void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t le
 	v->len = len;
 	memcpy(v->ops, ops, len);
 	ret = gather(v);
-	if (!ret)
-		ask_next(v);
-	else if (ret == -ENOMEM)
+	if (!ret) {
+		skip_needless(v);
+		ask_more(v);
+	} else if (ret == -ENOMEM) {
 		refuse(v, REFUSED_BUSY, "not enough memory to look at the change; try again");
-	else
+	} else {
 		refuse(v, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST));
+	}
+}
+
+void shell_vet_forget(struct shell *s, uint32_t conn)
+{
+	struct vetting *v, *next;
+
+	for (v = s->vettings; v; v = next) {
+		next = v->next;
+		if (v->conn == conn)
+			vetting_free(v);
+	}
 }
 
 void shell_vet_close(struct shell *s)
