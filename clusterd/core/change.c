@@ -20,12 +20,14 @@
 bool change_refuse(struct change *c, enum refusal refusal, const char *format, ...)
 {
 	const struct object_type *type = object_type(c->op->kind);
+	bool unnamed = c->op->kind == KIND_CLUSTER && !c->op->name[0];
 	char *detail = c->out->detail;
 	size_t size = sizeof(c->out->detail), n;
 	va_list args;
 
 	c->out->refusal = refusal;
-	n = (size_t)snprintf(detail, size, "%s '%s' ", type ? type->name : "object", c->op->name);
+	n = (size_t)snprintf(detail, size, "%s '%s' ", type ? type->name : "object",
+			     unnamed ? c->s->cluster.name : c->op->name);
 	va_start(args, format);
 	vsnprintf(detail + n, size - n, format, args);
 	va_end(args);

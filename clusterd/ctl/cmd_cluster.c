@@ -21,7 +21,7 @@ static int cluster_op(struct ctl *ctl, enum change_verb verb, const char *field,
 
 	if (!c)
 		return ctl_no_memory(ctl);
-	ctl_change_op(c, verb, KIND_CLUSTER, ctl_cluster(ctl)->name, NULL);
+	ctl_change_op(c, verb, KIND_CLUSTER, "", NULL); /* there is one */
 	if (field)
 		rc = ctl_change_field(ctl, c, object_field(object_type(KIND_CLUSTER), field), EDIT_SET, value);
 	if (!rc)

@@ -158,7 +158,7 @@ int cmd_resource_add(struct ctl *ctl)
 	struct ctl_change *c;
 	int rc;
 
-	if (!ctl_find(ctl, KIND_ROLE, ctl->argv[0]))
+	if (!ctl_known(ctl, KIND_ROLE, 0))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (name_check(ctl->argv[1]))
 		return ctl_usage(ctl,
@@ -182,11 +182,11 @@ int cmd_resource_add(struct ctl *ctl)
 
 int cmd_set(struct ctl *ctl)
 {
-	uint32_t kind = ctl->command->kind, id = ctl_find(ctl, kind, ctl->argv[0]);
+	uint32_t kind = ctl->command->kind;
 	struct ctl_change *c;
 	int rc = 0;
 
-	if (!id)
+	if (!ctl_known(ctl, kind, 0))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (ctl->argc < 2 && !ctl->n_params)
 		return ctl_usage(ctl, "%s %s: say what to set: FIELD=VALUE, or PARAM=VALUE after '--'",
@@ -213,7 +213,7 @@ int cmd_cluster_set(struct ctl *ctl)
 
 	if (!c)
 		return ctl_no_memory(ctl);
-	ctl_change_op(c, VERB_SET, KIND_CLUSTER, ctl_cluster(ctl)->name, NULL);
+	ctl_change_op(c, VERB_SET, KIND_CLUSTER, "", NULL);
 	for (int i = 0; i < ctl->argc && !rc; i++)
 		rc = ctl_change_assign(ctl, c, ctl->argv[i]);
 	return finish(ctl, c, rc);
@@ -224,7 +224,7 @@ int cmd_rename(struct ctl *ctl)
 	uint32_t kind = ctl->command->kind;
 	struct ctl_change *c;
 
-	if (!ctl_find(ctl, kind, ctl->argv[0]))
+	if (!ctl_known(ctl, kind, 0))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (name_check(ctl->argv[1]))
 		return ctl_usage(ctl,
@@ -247,7 +247,7 @@ int ctl_each(struct ctl *ctl, enum change_verb verb, const char *arg, int goal)
 	if (!c)
 		return ctl_no_memory(ctl);
 	for (int i = 0; i < ctl->argc && !rc; i++) {
-		if (!ctl_find(ctl, kind, ctl->argv[i])) {
+		if (!ctl_known(ctl, kind, i)) {
 			rc = refusal_exit_code(REFUSED_NOT_FOUND);
 			break;
 		}

@@ -8,23 +8,24 @@ int cmd_role_stop(struct ctl *ctl) { return ctl_each(ctl, VERB_ROLE_STOP, NULL, 
 
 int cmd_role_move(struct ctl *ctl)
 {
-	uint32_t id = ctl_find(ctl, KIND_ROLE, ctl->argv[0]), node = 0;
+	const char *node = ctl->argc > 1 ? ctl->argv[1] : NULL;
+	const struct state *s = ctl->view.state;
 	struct ctl_change *c;
 	int rc;
 
-	if (id && ctl->argc > 1)
-		node = ctl_find(ctl, KIND_NODE, ctl->argv[1]);
-	if (!id || (ctl->argc > 1 && !node))
+	if (!ctl_known(ctl, KIND_ROLE, 0) || (node && !ctl_known(ctl, KIND_NODE, 1)))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	c = ctl_change_new();
 	if (!c)
 		return ctl_no_memory(ctl);
-	ctl_change_op(c, VERB_ROLE_MOVE, KIND_ROLE, ctl->argv[0], node ? ctl->argv[1] : NULL);
+	ctl_change_op(c, VERB_ROLE_MOVE, KIND_ROLE, ctl->argv[0], node);
 	rc = ctl_change_put(ctl, c);
 	if (rc) {
 		ctl_change_free(c);
 		return rc;
 	}
-	ctl_change_goal(c, GOAL_ROLE_MOVED, ctl->argv[0], node, ctl->view.state->roles[id].owner);
+	if (s)
+		ctl_change_goal(c, GOAL_ROLE_MOVED, ctl->argv[0], node ? state_find(s, KIND_NODE, node) : 0,
+				s->roles[state_find(s, KIND_ROLE, ctl->argv[0])].owner);
 	return ctl_change_run(ctl, c);
 }

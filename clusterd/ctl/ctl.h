@@ -54,7 +54,7 @@ struct ctl_option {
 };
 extern const struct ctl_option ctl_option_rows[OPT_NUMBER_MAX];
 
-enum ctl_needs { NOTHING, LINK, VIEW };
+enum ctl_needs { NOTHING, LINK, VIEW, CHANGE };
 
 struct ctl;
 
@@ -84,6 +84,7 @@ struct ctl {
 	struct ctl_options options;
 	int argc; /* words after the command */
 	const char *argv[CTL_ARGS_MAX];
+	uint8_t named[CTL_ARGS_MAX]; /* kind of the object that argv[i] was taken to be: ctl_known() */
 	int n_params; /* words after a lone -- */
 	const char *params[CTL_ARGS_MAX];
 	uint32_t timeout_s, lines;
@@ -124,6 +125,13 @@ int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(pr
 int ctl_refused(struct ctl *ctl, enum refusal refusal, const char *detail);
 /* The object of this name, or 0 after saying that there is none, with the nearest name. */
 uint32_t ctl_find(struct ctl *ctl, uint32_t kind, const char *name);
+/*
+ * The same for argv[i], true or false. Without a view the object is taken to be there: clusterd will know, and if not, its
+ * refusal is put in ctl_find()'s words by ctl_unknown_say().
+ */
+bool ctl_known(struct ctl *ctl, uint32_t kind, int i);
+/* clusterd does not know an object: true when that was one of ours, and is said. Fetches the view. */
+bool ctl_unknown_say(struct ctl *ctl);
 /* The nearest of the words added, NULL when none is near. */
 struct ctl_nearest {
 	const char *word;
@@ -139,6 +147,8 @@ bool ctl_confirm(struct ctl *ctl, const char *format, ...) __attribute__((format
 /* 0, or an exit code after an error. Connects when needed. */
 int ctl_connect(struct ctl *ctl);
 int ctl_view_load(struct ctl *ctl);
+/* Must a CHANGE command see the state before it asks for its change? The whole state is long in large clusters. */
+bool ctl_change_looks(const struct ctl *ctl);
 /* How long an answer that needs no other node may take. */
 uint32_t ctl_patience(const struct ctl *ctl);
 /* A second copy of what ctl->view has, to try things on; free with ctl_state_free(). NULL: no memory. */

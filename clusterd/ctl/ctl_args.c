@@ -296,11 +296,14 @@ int ctl_args_parse(struct ctl *ctl, int argc, char **argv)
 
 static int run(struct ctl *ctl)
 {
+	enum ctl_needs needs = ctl->command->needs;
 	int rc = 0;
 
-	if (ctl->command->needs == LINK)
+	if (needs == CHANGE)
+		needs = ctl_change_looks(ctl) ? VIEW : LINK;
+	if (needs == LINK)
 		rc = ctl_connect(ctl);
-	else if (ctl->command->needs == VIEW)
+	else if (needs == VIEW)
 		rc = ctl_view_load(ctl);
 	if (!rc)
 		rc = ctl->command->run(ctl);

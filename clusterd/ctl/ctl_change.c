@@ -188,6 +188,16 @@ int ctl_change_try(struct ctl *ctl, struct ctl_change *c, struct state *s, nodes
 
 /* --- sending --- */
 
+/* Names of nodes, for a change that was asked for without a look at the state. */
+static void view_over(struct ctl *ctl, struct ctl_link *second)
+{
+	struct ctl_link *first = ctl->link;
+
+	ctl->link = second;
+	(void)ctl_view_load(ctl);
+	ctl->link = first;
+}
+
 /* Says what a slow answer waits for, over a connection of its own. */
 static void progress_say(struct ctl *ctl)
 {
@@ -200,6 +210,8 @@ static void progress_say(struct ctl *ctl)
 	if (!ctl_link_send(second, &m) && !ctl_link_receive(second, PROGRESS_FIRST_MS, &m) && m.type == ANSWER_STATUS) {
 		nodeset_t waits = m.answer_status.waiting_for | m.answer_status.slow;
 
+		if (waits && !ctl->view.state)
+			view_over(ctl, second);
 		if (waits && ctl->view.state)
 			fprintf(ctl->err, "waiting for %s: %s\n", ctl_nodes(ctl, waits, nodes, sizeof(nodes)),
 				m.answer_status.text);
@@ -214,6 +226,8 @@ static int answer_take(struct ctl *ctl, const struct message *m, bool quiet)
 	char detail[4 * TEXT_SIZE];
 
 	snprintf(detail, sizeof(detail), "%.*s", (int)m->answer.detail.len, (const char *)m->answer.detail.data);
+	if (m->answer.refusal == REFUSED_NOT_FOUND && ctl->command->needs == CHANGE && ctl_unknown_say(ctl))
+		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (m->answer.refusal)
 		return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
 	ctl->view.self.epoch = m->answer.epoch;

@@ -111,6 +111,24 @@ uint32_t ctl_find(struct ctl *ctl, uint32_t kind, const char *name)
 	return 0;
 }
 
+bool ctl_known(struct ctl *ctl, uint32_t kind, int i)
+{
+	if (ctl->view.state)
+		return ctl_find(ctl, kind, ctl->argv[i]) != 0;
+	ctl->named[i] = (uint8_t)kind;
+	return true;
+}
+
+bool ctl_unknown_say(struct ctl *ctl)
+{
+	if (ctl->view.state || ctl_view_load(ctl))
+		return false;
+	for (int i = 0; i < ctl->argc; i++)
+		if (ctl->named[i] && !ctl_find(ctl, ctl->named[i], ctl->argv[i]))
+			return true;
+	return false;
+}
+
 bool ctl_confirm(struct ctl *ctl, const char *format, ...)
 {
 	char answer[16] = "", text[1024];

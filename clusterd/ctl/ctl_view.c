@@ -238,6 +238,13 @@ int ctl_view_load(struct ctl *ctl)
 	return rc ? rc : view_fetch(ctl);
 }
 
+bool ctl_change_looks(const struct ctl *ctl)
+{
+	if (ctl->options.dry_run || ctl->options.wait || ctl->options.state)
+		return true;
+	return ctl->argc > CHANGE_OPS_MAX; /* several changes: what is wrong with the last one is found before the first */
+}
+
 int ctl_view_ask(struct ctl *ctl, uint32_t wait_ms)
 {
 	struct message m = status_request(ctl, wait_ms);

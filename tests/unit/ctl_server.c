@@ -2,7 +2,8 @@
 /*
  * What clusterctl's tests talk to: a clusterd of one process without a ring, on the real control socket. Changes are applied
  * to a saved state; agents succeed, one a step. `ctl_server RUN_DIR STATE_FILE [MODE]`; MODE makes it misbehave:
- * mute (takes requests, never answers), garbage, slow (a change takes SLOW_MS and waits for n2), refuse, die (ends at a change).
+ * mute (takes requests, never answers), garbage, slow (a change takes SLOW_MS and waits for n2), refuse, die (ends at a change),
+ * blind (nobody gets to see the state).
  */
 #include <grp.h>
 #include <signal.h>
@@ -177,6 +178,10 @@ static void snapshot(uint32_t conn)
 	uint64_t cursor = 0;
 	bool done;
 
+	if (!strcmp(mode, "blind")) {
+		answer(conn, REFUSED_BUSY, "nobody sees the state");
+		return;
+	}
 	do {
 		struct writer w = writer_of(buffer, sizeof(buffer));
 

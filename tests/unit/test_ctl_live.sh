@@ -148,6 +148,37 @@ if command -v script >/dev/null; then
 	exec 5>&-
 fi
 
+
+# a change does not need the state, which may be long: nobody can see it here
+serve blind
+check 12 'nobody sees' role list
+check 12 'nobody sees' role stop web --dry-run
+check 0 '' role move web n3
+check 0 '' role create web3
+check 0 '' resource add web3 job ocf:heartbeat:Dummy
+check 0 '' resource set job -- fake=1
+check 0 '' resource rename job work
+check 0 '' role set web3 priority=high
+check 0 '' role rename web3 web4
+check 0 '' role stop web web4
+check 0 '' role start web
+check 0 '' network create extra
+check 0 '' node pause n2
+check 0 '' node resume n2
+check 0 '' cluster set t_stop=45s
+check 0 '' disarm
+check 0 '' arm
+check 5 "role 'web' " role create web
+check 4 "role 'wbe' does not exist" role stop wbe
+check 6 "cluster 'demo' " cluster set t_stop=1ms
+
+# what clusterd does not know is looked for then
+serve
+check 4 'role wbe: no such role; did you mean web' role stop web wbe
+check 4 'role web9: no such role' role set web9 priority=high
+check 4 'node n9: no such node' role move web n9
+check 4 'role wbe: no such role; did you mean web' resource add wbe job ocf:heartbeat:Dummy
+check 4 '"name": "not-found"' role rename wbe web9 --json
 serve refuse
 check 10 '1 of 3 votes' role stop web
 serve die
