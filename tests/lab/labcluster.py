@@ -17,6 +17,7 @@ ROLE = ('threshold=1000', 'period=1s')
 RESOURCE = ('start_timeout=10s', 'stop_timeout=3s', 'monitor_interval=2s', 'monitor_timeout=10s', 'restart_threshold=1000')
 RECOVERY_S = 60       # from healed to every role up; detection + T_stop + margin + starts, on a loaded machine
 COMMAND_S = 15
+IMPORT_S = 120
 NOT_MADE = set(range(1, 18)) - {2, 13}  # exit codes of clusterctl that say for certain: the change was not made
 BUSY = {2, 10, 12}                   # try another node, or later
 SERVICES = ('corosync', 'clusterd')
@@ -99,6 +100,19 @@ class Cluster:
             fields = [*RESOURCE, *([f'depends={depends}'] if depends else [])]
             words = [f'{k}={v}' for k, v in params.items()]
             self.any_ctl('resource', 'add', role, name, agent, *fields, *(['--', *words] if words else []))
+
+    def import_roles(self, roles):
+        """Many roles at once: name -> resources (name, agent, parameters, depends). One clusterctl, a few changes."""
+        config = {'clusterd_config': 1, 'roles': {}, 'resources': {}}
+        for role, resources in roles.items():
+            config['roles'][role] = dict(word.split('=', 1) for word in ROLE)
+            for name, agent, params, depends in resources:
+                config['resources'][name] = {'role': role, 'agent': agent, **dict(word.split('=', 1) for word in RESOURCE),
+                                             'params': {k: str(v) for k, v in params.items()}, 'depends': depends}
+        path = f'{self.lab.run}/guest/shared/roles.json'
+        with open(path, 'w', encoding='utf-8') as f:
+            json.dump(config, f)
+        self.any_ctl('config', 'import', '/run/lab/shared/roles.json', '--quiet', timeout=IMPORT_S)
 
     def start_roles(self, names=None):
         """Waits for the cluster, makes it quick, and runs the standard roles (or those) under an observer."""
