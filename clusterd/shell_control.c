@@ -316,7 +316,7 @@ static void change(struct shell *s, uint32_t conn, const struct span *ops)
 				     "cluster: witness: this version of clusterd can drive none yet; without one, dynamic "
 				     "quorum and lower_priority_node decide an even split");
 	else
-		shell_vet_change(s, conn, ops->data, ops->len);
+		shell_vet_change(s, conn, ops->data, ops->len, true);
 }
 
 static void stop_node(struct shell *s, uint32_t conn, bool force)
@@ -534,6 +534,7 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	case CTL_BACKUP: backup(s, conn, m.ctl_backup.path); break;
 	case CTL_METADATA: metadata(s, conn, m.ctl_metadata.agent); break;
 	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
+	case CTL_VET: shell_vet_change(s, conn, m.ctl_vet.ops.data, m.ctl_vet.ops.len, false); break;
 	default: shell_control_answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
 	}
 }

@@ -120,8 +120,8 @@ void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, 
 /* Hands a change to the core; its answer goes to `conn`. */
 void shell_control_submit(struct shell *s, uint32_t conn, const void *ops, size_t len);
 
-/* Hands the change over when the agents of its resources accept their parameters. */
-void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len);
+/* Hands the change over when the agents of its resources accept their parameters; without `submit` they are asked alone. */
+void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len, bool submit);
 /* The client is gone: its changes that still wait are not made. */
 void shell_vet_forget(struct shell *s, uint32_t conn);
 /* Changes that still wait are answered: they were not made. */

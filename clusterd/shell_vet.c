@@ -7,6 +7,7 @@
  *   vet_change() -> resources gathered --none--> submitted
  *                         '--SHELL_VET_PARALLEL at a time--> agents_validate() -> all good: submitted
  *                                -> one refused: answered with the agent's words, the others are not waited for
+ *   "submitted": or, when the question was all that was wanted, answered
  *   the client left: forgotten, and what only it wanted to know is not asked any more
  */
 #include <errno.h>
@@ -38,6 +39,7 @@ struct vetting {
 	struct vetting *next, **prev;
 	struct shell *shell;
 	uint32_t conn;
+	bool submit;
 	uint8_t *ops;
 	size_t len;
 	struct candidate *candidates;
@@ -222,12 +224,23 @@ static int ask(struct vetting *v, const struct candidate *c, const char **fault)
 	return ret;
 }
 
+static void vetting_done(struct vetting *v)
+{
+	uint32_t conn = v->conn;
+
+	v->conn = 0; /* not forgotten with its client any more */
+	if (v->submit)
+		shell_control_submit(v->shell, conn, v->ops, v->len);
+	else
+		shell_control_answer(v->shell, conn, REFUSED_NOT, "");
+	vetting_free(v);
+}
+
 /* As many as may be asked at once; when nothing is left to ask and to wait for, the change is good. */
 static void ask_more(struct vetting *v)
 {
 	const char *fault = NULL;
 	char text[AGENT_REPORT_SIZE + TEXT_SIZE];
-	uint32_t conn;
 
 	for (; v->at < v->n && v->n_asks < SHELL_VET_PARALLEL; v->at++) {
 		const struct candidate *c = &v->candidates[v->at];
@@ -243,17 +256,13 @@ static void ask_more(struct vetting *v)
 			refuse(v, REFUSED_BUSY, "too many agents are being asked on this node; try again");
 		return;
 	}
-	if (v->n_asks)
-		return;
-	conn = v->conn;
-	v->conn = 0; /* not forgotten with its client any more */
-	shell_control_submit(v->shell, conn, v->ops, v->len);
-	vetting_free(v);
+	if (!v->n_asks)
+		vetting_done(v);
 }
 
 /* ---- from and to the shell ---- */
 
-void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len)
+void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t len, bool submit)
 {
 	struct vetting *v = s->n_vettings < SHELL_CHANGES_MAX ? calloc(1, sizeof(*v)) : NULL;
 	int ret;
@@ -273,6 +282,7 @@ void shell_vet_change(struct shell *s, uint32_t conn, const void *ops, size_t le
 	s->n_vettings++;
 	v->shell = s;
 	v->conn = conn;
+	v->submit = submit;
 	v->len = len;
 	memcpy(v->ops, ops, len);
 	ret = gather(v);

@@ -66,6 +66,8 @@ static int plan_run(struct ctl *ctl, struct plan *plan)
 		return ctl_no_memory(ctl);
 	rc = ctl_change_try(ctl, c, copy, ctl->view.self.members);
 	ctl_state_free(copy);
+	if (!rc && c->n_parts > 1 && !ctl->view.saved)
+		rc = ctl_change_vet(ctl, c);
 	if (rc)
 		return rc;
 	if (!ctl->options.quiet && !ctl->options.json) {

@@ -253,6 +253,8 @@ int ctl_ask(struct ctl *ctl, const struct message *request, bool quiet)
 			progress_say(ctl);
 			say = ctl_mono_ms() + PROGRESS_EVERY_MS;
 			rc = 0;
+		} else if (!rc && m.type == ANSWER && m.answer.refusal == REFUSED_BAD_REQUEST && request->type == CTL_VET) {
+			return 0; /* an older clusterd, which asks the agents when the change is made */
 		} else if (!rc && m.type == ANSWER) {
 			return answer_take(ctl, &m, quiet);
 		} else if (!rc && m.type == ANSWER_PART && (ctl->parts || !ctl->options.json)) {
@@ -265,6 +267,19 @@ int ctl_ask(struct ctl *ctl, const struct message *request, bool quiet)
 			"no answer from clusterd (%s); the request may or may not have been carried out: look with "
 			"'clusterctl status'",
 			rc == -ETIMEDOUT ? "--timeout passed" : strerror(-rc));
+}
+
+int ctl_change_vet(struct ctl *ctl, const struct ctl_change *c)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < c->n_parts && !rc; i++) {
+		struct message m = { .type = CTL_VET };
+
+		m.ctl_vet.ops = (struct span){ c->parts[i].data, c->parts[i].len };
+		rc = ctl_ask(ctl, &m, true);
+	}
+	return rc;
 }
 
 static int change_send(struct ctl *ctl, struct ctl_change *c)
@@ -304,6 +319,8 @@ static int change_dry(struct ctl *ctl, struct ctl_change *c)
 	if (!after)
 		return ctl_fail(ctl, EXIT_UNREACHABLE, "memory", "no memory to try the change");
 	rc = ctl_change_try(ctl, c, after, ctl->view.self.members);
+	if (!rc && !ctl->view.saved)
+		rc = ctl_change_vet(ctl, c);
 	if (rc) {
 		json_decref(effect.json);
 	} else {

@@ -59,6 +59,9 @@ int ctl_change_run(struct ctl *ctl, struct ctl_change *steal);
 /* Applies all parts to a state: 0, or an exit code after the refusal was said. */
 int ctl_change_try(struct ctl *ctl, struct ctl_change *c, struct state *s, nodeset_t members);
 
+/* Asks the agents about all of it, as each part would when it is made, so that none is made when one is refused. */
+int ctl_change_vet(struct ctl *ctl, const struct ctl_change *c);
+
 /* One operation for each word of the command line, on the command's kind; `goal` < 0: none. Exit code. */
 int ctl_each(struct ctl *ctl, enum change_verb verb, const char *arg, int goal);
 int ctl_no_memory(struct ctl *ctl);

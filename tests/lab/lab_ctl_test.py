@@ -6,6 +6,8 @@ import json
 import labtest
 from labtest import check, check_equal, eventually
 
+MANY = 300  # roles with a resource each: several changes
+
 
 def ctl(lab, host, code, *words):
     """Runs clusterctl on the host; checks the exit code; returns what it printed."""
@@ -65,6 +67,34 @@ def files(lab):
     check_equal(survive['survive']['at_once']['nodes'], 1, 'nodes that may fail at once')
 
 
+def imports(lab):
+    """More than one change can have: an agent that refuses the last resource refuses all, with the resource named."""
+    ctl(lab, 'node1', 0, 'config', 'export', '/run/lab/shared/before.json')
+    with open(f'{lab.run}/guest/shared/before.json', encoding='utf-8') as f:
+        config = json.load(f)
+    for n in range(1, MANY + 1):
+        config['roles'][f'many{n}'] = {'online': False}
+        config['resources'][f'many{n}'] = {'role': f'many{n}', 'agent': 'ocf:heartbeat:Dummy', 'params': {'state': f'/run/many{n}'}}
+
+    def write(path):
+        with open(f'{lab.run}/guest/shared/{path}', 'w', encoding='utf-8') as f:
+            json.dump(config, f)
+        return f'/run/lab/shared/{path}'
+    config['resources'][f'many{MANY}']['params'] = {'nonsense': '1'}
+    bad = write('bad.json')
+    for options in ((), ('--dry-run',)):
+        said = ctl(lab, 'node2', 17, 'config', 'import', bad, '--quiet', *options)
+        check(f"resource 'many{MANY}': ocf:heartbeat:Dummy has no parameter" in said, f'the resource is named: {said}')
+        ctl(lab, 'node2', 4, 'role', 'show', 'many1')
+    config['resources'][f'many{MANY}']['params'] = {}
+    ctl(lab, 'node2', 0, 'config', 'import', write('good.json'), '--quiet')
+    ctl(lab, 'node1', 0, 'role', 'show', f'many{MANY}')
+    check('to create: 0, to change: 0, to delete: 0' in ctl(lab, 'node3', 0, 'config', 'import', '/run/lab/shared/good.json'),
+          'what was imported differs in nothing')
+    ctl(lab, 'node1', 0, 'config', 'import', '/run/lab/shared/before.json', '--quiet', '--yes')
+    ctl(lab, 'node1', 4, 'role', 'show', 'many1')
+
+
 def quorum(lab):
     check('QUORUM WOULD BE LOST' in ctl(lab, 'node1', 9, 'quorum', 'would-lose', 'node1', 'node2'), 'two of three are too many')
     lab.ask('cut', groups=[['node1'], ['node2', 'node3']])
@@ -94,7 +124,7 @@ def test_commands():
     with labtest.lab(3, clusterd=True) as lab:
         lab.ask('wait', condition='formed')
         eventually(lambda: '3 of 3 nodes online' in lab.exec('node1', 'clusterctl', 'status').stdout, 30, 'three nodes online', 0.1)
-        for step in (resources, moves, files, quorum, ends):
+        for step in (resources, moves, files, imports, quorum, ends):
             step(lab)
 
 

@@ -3,7 +3,7 @@
  * What clusterctl's tests talk to: a clusterd of one process without a ring, on the real control socket. Changes are applied
  * to a saved state; agents succeed, one a step. `ctl_server RUN_DIR STATE_FILE [MODE]`; MODE makes it misbehave:
  * mute (takes requests, never answers), garbage, slow (a change takes SLOW_MS and waits for n2), refuse, die (ends at a change),
- * blind (nobody gets to see the state).
+ * blind (nobody gets to see the state), picky (the agents refuse).
  */
 #include <grp.h>
 #include <signal.h>
@@ -236,6 +236,9 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 		break;
 	case CTL_CHANGE:
 		change(conn, &m.ctl_change);
+		break;
+	case CTL_VET:
+		answer(conn, strcmp(mode, "picky") ? REFUSED_NOT : REFUSED_AGENT, "resource 'r1': not with me");
 		break;
 	case CTL_LOG:
 		part(conn, "one\ntwo\n", 8);

@@ -172,6 +172,26 @@ check 5 "role 'web' " role create web
 check 4 "role 'wbe' does not exist" role stop wbe
 check 6 "cluster 'demo' " cluster set t_stop=1ms
 
+# agents are asked about all of an import that is several changes before the first of them is made
+serve picky
+check 0 '' config export "$tmp/many.json"
+"${PYTHON3:-python3}" - "$tmp/many.json" <<'END'
+import json
+import sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    config = json.load(f)
+config["roles"].update((f"many{n}", {}) for n in range(300))
+with open(sys.argv[1], "w", encoding="utf-8") as f:
+    json.dump(config, f)
+END
+check 17 "resource 'r1': not with me" config import "$tmp/many.json"
+check 4 'no such role' role show many0
+check 17 'not with me' role create web5 --dry-run
+check 0 '' role create web5
+serve
+check 0 'to create: 300' config import "$tmp/many.json"
+check 0 'many299' role list
+
 # what clusterd does not know is looked for then
 serve
 check 4 'role wbe: no such role; did you mean web' role stop web wbe

@@ -156,7 +156,7 @@ static void change_add_held(unsigned int n)
 
 static void change_vet(uint32_t conn)
 {
-	shell_vet_change(&shell, conn, ops, writer_len(&out));
+	shell_vet_change(&shell, conn, ops, writer_len(&out), true);
 }
 
 /* ---- what the agents did ---- */
@@ -349,6 +349,28 @@ static void test_client_leaves(void)
 	end();
 }
 
+/* The question alone: answered like a change, and nothing is submitted. */
+static void test_question(void)
+{
+	begin();
+	change_begin();
+	change_add(1, "ocf:own:quick", "p=1\n");
+	change_add_held(0);
+	shell_vet_change(&shell, 1, ops, writer_len(&out), false);
+	wait_runs(2);
+	CHECK_EQ(clients[1].refusal, NOT_ANSWERED);
+	let_go(1);
+	wait_answer(1);
+	CHECK_EQ(clients[1].refusal, REFUSED_NOT);
+	change_begin();
+	change_add(1, "ocf:own:quick", "q=1\n");
+	shell_vet_change(&shell, 2, ops, writer_len(&out), false);
+	wait_answer(2);
+	CHECK_EQ(clients[2].refusal, REFUSED_AGENT);
+	CHECK_EQ(n_submitted, 0);
+	end();
+}
+
 /* As many changes as may wait, each with as many resources as it can have: alike ones are one question. */
 static void test_alike(void)
 {
@@ -422,6 +444,7 @@ int main(void)
 	test_one_refused();
 	test_refused_early();
 	test_client_leaves();
+	test_question();
 	test_alike();
 	test_queries_taken();
 	test_close();
