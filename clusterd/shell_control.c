@@ -14,7 +14,6 @@
 #include "clusterd/shell_private.h"
 #include "proto/object_text.h"
 
-#define PART_MAX (FRAME_MAX - 256)  /* bytes of a part, so that its frame fits */
 #define LOG_TAIL_MAX (256 * 1024)   /* bytes of the log a client can see */
 #define STATUS_WAIT_MAX_MS 60000
 
@@ -53,83 +52,68 @@ void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, 
 
 /* --- long answers --- */
 
-/* Where a part that begins at `at` may end. */
-static size_t part_end(const struct stream *st)
+/* The next part, empty; NULL: there was no memory for it. */
+static struct part *stream_add(struct stream *st)
 {
-	struct reader r = reader_of(st->data + st->at, st->len - st->at);
-	size_t end = st->at;
+	struct part *p = malloc(sizeof(*p));
 
-	if (!st->objects)
-		return st->len - st->at > PART_MAX ? st->at + PART_MAX : st->len;
-	while (reader_left(&r)) {
-		size_t size = get_u32(&r); /* the stream's own framing, see snapshot() */
-		size_t next = (size_t)(r.p - st->data) + size;
-
-		if (next - st->at > PART_MAX && end > st->at)
-			break;
-		end = next;
-		r.p = st->data + end;
-	}
-	return end;
+	if (!p)
+		return NULL;
+	p->next = NULL;
+	p->len = 0;
+	*(st->first ? &st->last->next : &st->first) = p;
+	st->last = p;
+	return p;
 }
 
-static size_t fill_part(const struct stream *st, size_t end, uint8_t *out)
+static void stream_drop_first(struct stream *st)
 {
-	struct reader r = reader_of(st->data + st->at, end - st->at);
-	size_t n = 0;
+	struct part *p = st->first;
 
-	if (!st->objects) {
-		memcpy(out, st->data + st->at, end - st->at);
-		return end - st->at;
-	}
-	while (reader_left(&r)) {
-		size_t size = get_u32(&r);
-		const uint8_t *object = get_bytes(&r, size);
-
-		if (!object)
-			break;
-		memcpy(out + n, object, size);
-		n += size;
-	}
-	return n;
+	st->first = p->next;
+	free(p);
 }
 
 static void stream_end(struct stream *st)
 {
-	free(st->data);
+	while (st->first)
+		stream_drop_first(st);
 	*st = (struct stream){ 0 };
 }
 
 static void stream_go_on(struct shell *s, struct stream *st)
 {
-	uint8_t part[PART_MAX + OBJECT_ENCODED_MAX];
-
-	while (st->at < st->len) {
-		size_t end = part_end(st);
+	while (st->first) {
 		struct message m = { .type = ANSWER_PART };
 
-		m.answer_part.data = (struct span){ part, fill_part(st, end, part) };
+		m.answer_part.data = (struct span){ st->first->bytes, st->first->len };
 		if (send_message(s, st->conn, &m))
 			return; /* goes on when the client has taken what it has */
-		st->at = end;
+		stream_drop_first(st);
 	}
 	shell_control_answer(s, st->conn, REFUSED_NOT, "done");
 	stream_end(st);
 }
 
-/* Takes `data`, which the caller has allocated; NULL: there was no memory for it. */
-static void stream_begin(struct shell *s, uint32_t conn, uint8_t *data, size_t len, bool objects)
+/* An empty one; NULL: all are in use, which the client has been told. */
+static struct stream *stream_new(struct shell *s, uint32_t conn)
 {
-	for (size_t i = 0; data && i < SHELL_SNAPSHOTS_MAX; i++) {
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++) {
 		if (s->streams[i].conn)
 			continue;
-		s->streams[i] = (struct stream){ conn, data, len, 0, objects };
-		stream_go_on(s, &s->streams[i]);
-		return;
+		s->streams[i].conn = conn;
+		return &s->streams[i];
 	}
-	shell_control_answer(s, conn, REFUSED_BUSY, data ? "too many clients are reading long answers; try again" :
-							   "not enough memory for the answer; try again");
-	free(data);
+	shell_control_answer(s, conn, REFUSED_BUSY, "too many clients are reading long answers; try again");
+	return NULL;
+}
+
+static void stream_fail(struct shell *s, struct stream *st)
+{
+	uint32_t conn = st->conn;
+
+	stream_end(st);
+	shell_control_answer(s, conn, REFUSED_BUSY, "not enough memory for the answer; try again");
 }
 
 static void on_writable(void *ctx, uint32_t conn)
@@ -141,36 +125,44 @@ static void on_writable(void *ctx, uint32_t conn)
 			stream_go_on(s, &s->streams[i]);
 }
 
-/* A frozen copy of the state: u32 length and object, each. */
+static void answer_text(struct shell *s, uint32_t conn, const void *text, size_t len)
+{
+	struct stream *st = stream_new(s, conn);
+
+	for (size_t at = 0; st && at < len; at += PAYLOAD_MAX) {
+		struct part *p = stream_add(st);
+
+		if (!p) {
+			stream_fail(s, st);
+			return;
+		}
+		p->len = len - at < PAYLOAD_MAX ? len - at : PAYLOAD_MAX;
+		memcpy(p->bytes, (const uint8_t *)text + at, p->len);
+	}
+	if (st)
+		stream_go_on(s, st);
+}
+
+/* All parts now: the client shall see one state, however long it takes to read it. */
 static void snapshot(struct shell *s, uint32_t conn)
 {
-	const struct state *st = core_state(s->core);
-	size_t size = 0, room = 1 << 20;
-	uint8_t *data = malloc(room);
+	struct stream *st = stream_new(s, conn);
+	uint64_t cursor = 0;
 
-	for (uint32_t kind = KIND_CLUSTER; data && kind <= KIND_EVENT; kind++) {
-		for (uint32_t id = 1; data && id <= st->high[kind]; id++) {
-			struct writer w;
-			uint8_t *more;
+	for (bool done = false; st && !done;) {
+		struct part *p = stream_add(st);
+		struct writer w;
 
-			if (!state_get(st, kind, id))
-				continue;
-			if (room - size < OBJECT_ENCODED_MAX + 4) {
-				more = realloc(data, room *= 2);
-				if (!more)
-					free(data);
-				data = more;
-				if (!data)
-					break;
-			}
-			w = writer_of(data + size + 4, room - size - 4);
-			object_encode(&w, object_type(kind), state_get(st, kind, id));
-			struct writer head = writer_of(data + size, 4);
-			put_u32(&head, (uint32_t)writer_len(&w));
-			size += 4 + writer_len(&w);
+		if (!p) {
+			stream_fail(s, st);
+			return;
 		}
+		w = writer_of(p->bytes, sizeof(p->bytes));
+		done = state_encode_next(core_state(s->core), &cursor, &w);
+		p->len = writer_len(&w);
 	}
-	stream_begin(s, conn, data, size, true);
+	if (st)
+		stream_go_on(s, st);
 }
 
 /* --- status --- */
@@ -399,7 +391,7 @@ static void on_meta(void *user, const struct agent_validation *v)
 	else if (!v->meta->xml)
 		shell_control_answer(f->shell, f->conn, REFUSED_AGENT, "the agent's meta-data was not kept");
 	else
-		stream_begin(f->shell, f->conn, (uint8_t *)strdup(v->meta->xml), strlen(v->meta->xml), false);
+		answer_text(f->shell, f->conn, v->meta->xml, strlen(v->meta->xml));
 	fetch_done(f);
 }
 
@@ -466,9 +458,9 @@ static void backup(struct shell *s, uint32_t conn, const char *path)
 static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 {
 	cleanup_fd int fd = open(s->options.log_file, O_RDONLY | O_CLOEXEC);
+	cleanup_free uint8_t *data = NULL;
 	struct stat st;
-	uint8_t *data;
-	ssize_t n;
+	ssize_t n, at;
 	off_t from;
 
 	if (fd < 0 || fstat(fd, &st)) {
@@ -480,18 +472,13 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 	data = malloc(LOG_TAIL_MAX);
 	n = data ? pread(fd, data, LOG_TAIL_MAX, from) : -1;
 	if (n < 0) {
-		free(data);
 		shell_control_answer(s, conn, REFUSED_IO, "the log file of this node cannot be read");
 		return;
 	}
-	for (ssize_t at = lines ? n : 0; at > 0; at--) {
-		if ((at == n || data[at - 1] != '\n') || --lines > 0)
-			continue;
-		memmove(data, data + at, (size_t)(n - at));
-		n -= at;
-		break;
-	}
-	stream_begin(s, conn, data, (size_t)n, false);
+	at = lines ? n : 0;
+	while (at > 0 && (at == n || data[at - 1] != '\n' || --lines > 0))
+		at--;
+	answer_text(s, conn, data + at, (size_t)(n - at));
 }
 
 static void force_quorum(struct shell *s, uint32_t conn)

@@ -29,12 +29,17 @@ struct waiter {
 	uint64_t until_ms;
 };
 
-/* A long answer on its way to a client. */
+/* A message's worth of a long answer. */
+struct part {
+	struct part *next;
+	size_t len;
+	uint8_t bytes[PAYLOAD_MAX];
+};
+
+/* A long answer on its way to a client: the parts that are still to be sent. */
 struct stream {
 	uint32_t conn;
-	uint8_t *data;
-	size_t len, at;
-	bool objects; /* parts end where an object ends */
+	struct part *first, *last;
 };
 
 /* Somebody waits for an agent's meta-data or a backup. */

@@ -25,6 +25,7 @@
 #define OBJECT_ENCODED_MAX 4096 /* encoded bytes of one object, header included */
 
 #define FRAME_MAX (48 * 1024)     /* one message; below corosync's atomic limit with room to spare */
+#define PAYLOAD_MAX (FRAME_MAX - 256) /* what one message carries, objects or text, beside its own fields */
 #define CHANGE_OPS_MAX 256        /* operations of one change: all or nothing */
 #define CHANGE_UNDO_SIZE (4 << 20) /* bytes of before-images one change may need */
 #define PENDING_MAX 512         /* unanswered requests of one node */

@@ -88,7 +88,7 @@ void requests_add(struct core *c, uint64_t id, const void *ops, size_t len)
 			   "this side has no quorum and changes nothing; 'clusterctl quorum show' tells who is missing");
 		return;
 	}
-	if (len > FRAME_MAX - 256) {
+	if (len > PAYLOAD_MAX) {
 		core_reply(c, id, REFUSED_FULL, "the change is too large; make it in several");
 		return;
 	}

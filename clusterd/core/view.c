@@ -351,7 +351,7 @@ static void send_parts(struct core *c)
 	struct view *v = &c->view;
 
 	while (!v->all_sent && v->parts_sent - v->parts_seen < SNAPSHOT_WINDOW) {
-		uint8_t part[FRAME_MAX - 256];
+		uint8_t part[PAYLOAD_MAX];
 		struct writer w = writer_of(part, sizeof(part));
 		struct message m = { .type = MSG_SNAPSHOT };
 

@@ -179,7 +179,7 @@ static void lists(void)
 /* The whole state by snapshot parts, as to a member that is behind. */
 static void snapshot(void)
 {
-	static uint8_t part[FRAME_MAX - 256];
+	static uint8_t part[PAYLOAD_MAX];
 	uint64_t cursor = 0;
 
 	for (bool last = false; !last;) {
