@@ -147,6 +147,23 @@ static void on_lost(void *ctx, int error)
 		shell_step(s, &e);
 }
 
+static void on_unreachable(void *ctx, int error)
+{
+	const char *why = error == -ERANGE   ? "the id of this node is not 1 to 63"
+			  : error == -ENOENT ? "corosync.conf has no node list"
+					     : strerror(-error);
+
+	(void)ctx;
+	log_warning("corosync_unreachable", "error=%s consequence=%s", log_quote(why),
+		    log_quote("tried again until it answers"));
+}
+
+static void on_votequorum(void *ctx, bool quorate)
+{
+	(void)ctx;
+	log_info("corosync_quorum", "quorate=%s", quorate ? "yes" : "no");
+}
+
 static void on_commit(void *ctx, uint64_t cookie, int error)
 {
 	struct shell *s = ctx;
@@ -580,7 +597,7 @@ static void open_watchdog(struct shell *s)
 
 int shell_new(struct shell **ret_shell, qb_loop_t *loop, const struct options *options, char *text, size_t text_size)
 {
-	struct ring_handlers handlers = { on_ready, on_view, on_message, on_lost, NULL };
+	struct ring_handlers handlers = { on_ready, on_view, on_message, on_lost, on_unreachable, on_votequorum };
 	struct shell *s = calloc(1, sizeof(*s));
 	int ret;
 

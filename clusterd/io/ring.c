@@ -227,7 +227,7 @@ void ring_lost(struct ring *r, int error)
 	disconnect(r);
 	r->ready = false;
 	connect_later(r);
-	if (told && r->handlers.on_lost)
+	if (told)
 		r->handlers.on_lost(r->ctx, error);
 }
 
@@ -358,6 +358,8 @@ static void on_connect_timer(void *data)
 	if (error) {
 		disconnect(r);
 		connect_later(r);
+		if (r->connect_error != error)
+			r->handlers.on_unreachable(r->ctx, error);
 		r->connect_error = error;
 		return;
 	}
@@ -365,8 +367,7 @@ static void on_connect_timer(void *data)
 	r->connection++;
 	r->ready = true;
 	ring_device_open(r);
-	if (r->handlers.on_ready)
-		r->handlers.on_ready(r->ctx);
+	r->handlers.on_ready(r->ctx);
 }
 
 static void connect_later(struct ring *r)
@@ -392,7 +393,7 @@ int ring_new(struct ring **ret_ring, qb_loop_t *loop, const char *cluster_name, 
 	r->handlers = *handlers;
 	r->ctx = ctx;
 	r->cpg_fd = r->vq_fd = -1;
-	r->votequorum = -ENOTCONN;
+	r->votequorum = -1;
 	snprintf(r->cluster_name, sizeof(r->cluster_name), "%s", cluster_name ? cluster_name : "");
 	error = qb_loop_timer_add(loop, QB_LOOP_MED, 0, r, on_connect_timer, &r->connect_timer);
 	if (error) {
@@ -418,15 +419,6 @@ int ring_leave(struct ring *r)
 	name.length = (size_t)n;
 	r->state = RING_LEFT;
 	return ring_errno(cpg_leave(r->cpg, &name));
-}
-
-int ring_reconnect(struct ring *r)
-{
-	disconnect(r);
-	r->ready = false;
-	r->connection++;
-	timer_stop(r, &r->connect_timer);
-	return qb_loop_timer_add(r->loop, QB_LOOP_MED, 0, r, on_connect_timer, &r->connect_timer);
 }
 
 void ring_free(struct ring *r)
@@ -472,5 +464,3 @@ int ring_send(struct ring *r, const void *data, size_t len)
 size_t ring_queue_length(const struct ring *r) { return r->queued; }
 
 const struct ring_info *ring_info(const struct ring *r) { return r->info.node_count ? &r->info : NULL; }
-
-int ring_error(const struct ring *r) { return r->connect_error; }

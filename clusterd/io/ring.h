@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ring: membership, total order, link state and the quorum device, all from corosync (CPG, votequorum, cmap, cfg), on
- * one qb_loop. Callbacks run from the loop, never from inside a call of this header.
+ * The ring: membership, total order and the quorum device, all from corosync (CPG, votequorum, cmap, cfg), on one
+ * qb_loop. Callbacks run from the loop, never from inside a call of this header.
  *
  * Order: on_view and on_message come in exactly the order CPG gives them; that order is the same on all members of a view.
  * A message is delivered to its sender too. Delivery is AGREED: a member may see a message that no survivor saw.
@@ -47,7 +47,6 @@
 #define RING_QUEUE_BYTES_MAX (8u * 1024 * 1024) /* and their bytes */
 #define RING_RETRY_MS 5                        /* pause after TRY_AGAIN */
 #define RING_RECONNECT_MS 500                  /* pause between attempts to reach corosync */
-#define RING_LINK_MAX 8                        /* knet links of a peer */
 #define RING_DEVICE_NAME "clusterd"            /* as votequorum shows it */
 
 struct ring;
@@ -78,14 +77,15 @@ struct ring_handlers {
 	 * every RING_RECONNECT_MS and reports on_ready.
 	 */
 	void (*on_lost)(void *ctx, int error);
-	/* What votequorum says, on each change; must be equal to what ring_vote() said last. May be NULL. */
+	/* An attempt to connect failed, for another reason than the one before; it is repeated as above. */
+	void (*on_unreachable)(void *ctx, int error);
+	/* What votequorum says, on each change; soon equal to what ring_vote() said last. */
 	void (*on_votequorum)(void *ctx, bool quorate);
 };
 
 struct ring_node {
 	uint32_t id;
-	char name[NAME_SIZE];    /* nodelist.node.N.name, else ring0_addr */
-	char address[TEXT_SIZE]; /* ring0_addr, ring1_addr … separated by one space */
+	char name[NAME_SIZE]; /* nodelist.node.N.name, else its first address */
 };
 
 struct ring_info {
@@ -96,13 +96,6 @@ struct ring_info {
 	uint32_t device_votes;
 	uint32_t node_count;
 	struct ring_node nodes[NODE_MAX];
-};
-
-struct ring_link {
-	uint32_t node;
-	uint8_t link;
-	bool enabled, connected;
-	uint32_t latency_us;
 };
 
 /*
@@ -124,17 +117,9 @@ size_t ring_queue_length(const struct ring *r);
 
 /* Leaves the group in order: peers see `leave`. The ring stays connected but delivers nothing more. */
 int ring_leave(struct ring *r);
-/* Joins again after ring_leave, or drops a broken connection and starts over. */
-int ring_reconnect(struct ring *r);
 
-/* What cmap says; re-read at each on_ready and by ring_refresh() (after corosync-cfgtool -R). NULL before the first. */
+/* What cmap says; re-read at each on_ready. NULL before the first. */
 const struct ring_info *ring_info(const struct ring *r);
-/* Why corosync cannot be reached (-EACCES, -ERANGE: our node id is above NODE_MAX, -ENOENT: no nodelist …), or 0. */
-int ring_error(const struct ring *r);
-int ring_refresh(struct ring *r);
-
-/* Up to `max` links of peers; returns the number. */
-size_t ring_links(struct ring *r, struct ring_link *out, size_t max);
 
 /*
  * Makes the corosync of `node` exit, with `reason` in its log (corosync_cfg_kill_node). 0: asked; -EAGAIN: a membership
@@ -149,7 +134,5 @@ int ring_kick(struct ring *r, uint32_t node, const char *reason);
  * corosync.conf has no quorum.device, or it is the net model's.
  */
 int ring_vote(struct ring *r, bool quorate);
-/* votequorum's present word: 1, 0, or -errno when it cannot be asked. */
-int ring_votequorum(const struct ring *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What corosync's configuration, statistics and cfg service tell the ring: nodes, time-outs, links; and the kick. */
+/* What corosync's configuration tells the ring: nodes and time-outs; and the kick, by its cfg service. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "clusterd/io/ring_private.h"
 
 #define NODELIST_PREFIX "nodelist.node."
+#define NODE_LINKS 8 /* most that corosync has */
 #define DEVICE_TIMEOUT_DEFAULT_MS VOTEQUORUM_QDEVICE_DEFAULT_TIMEOUT
 
 static void text_get(cmap_handle_t h, const char *key, char *out, size_t size)
@@ -33,27 +34,19 @@ static uint32_t number_get(cmap_handle_t h, const char *key, uint32_t missing)
 /* One entry of corosync's nodelist; false when it has no usable id. */
 static bool node_read(cmap_handle_t h, unsigned int position, struct ring_node *out)
 {
-	char key[CMAP_KEYNAME_MAXLEN + 1], address[TEXT_SIZE];
-	size_t used = 0;
+	char key[CMAP_KEYNAME_MAXLEN + 1];
 
 	memset(out, 0, sizeof(*out));
 	snprintf(key, sizeof(key), NODELIST_PREFIX "%u.nodeid", position);
 	out->id = number_get(h, key, 0);
 	if (out->id < 1 || out->id > NODE_MAX)
 		return false;
-	for (unsigned int link = 0; link < RING_LINK_MAX; link++) {
-		snprintf(key, sizeof(key), NODELIST_PREFIX "%u.ring%u_addr", position, link);
-		text_get(h, key, address, sizeof(address));
-		if (!address[0] || used + strlen(address) + 2 > sizeof(out->address))
-			continue;
-		used += (size_t)snprintf(out->address + used, sizeof(out->address) - used, "%s%s", used ? " " : "", address);
-		if (!out->name[0])
-			snprintf(out->name, sizeof(out->name), "%.*s", NAME_SIZE - 1, address);
-	}
 	snprintf(key, sizeof(key), NODELIST_PREFIX "%u.name", position);
-	text_get(h, key, address, sizeof(address));
-	if (address[0])
-		snprintf(out->name, sizeof(out->name), "%.*s", NAME_SIZE - 1, address);
+	text_get(h, key, out->name, sizeof(out->name));
+	for (unsigned int link = 0; link < NODE_LINKS && !out->name[0]; link++) {
+		snprintf(key, sizeof(key), NODELIST_PREFIX "%u.ring%u_addr", position, link);
+		text_get(h, key, out->name, sizeof(out->name));
+	}
 	return true;
 }
 
@@ -117,53 +110,11 @@ int ring_cmap_read(struct ring *r)
 	return 0;
 }
 
-int ring_refresh(struct ring *r) { return ring_cmap_read(r); }
-
 void ring_cmap_done(struct ring *r)
 {
-	if (r->stats)
-		cmap_finalize(r->stats);
 	if (r->cmap)
 		cmap_finalize(r->cmap);
-	r->cmap = r->stats = 0;
-}
-
-static bool stat_get(cmap_handle_t h, uint32_t node, unsigned int link, const char *what, uint32_t *out)
-{
-	char key[CMAP_KEYNAME_MAXLEN + 1];
-	uint8_t flag;
-
-	snprintf(key, sizeof(key), "stats.knet.node%u.link%u.%s", node, link, what);
-	if (cmap_get_uint32(h, key, out) == CS_OK)
-		return true;
-	if (cmap_get_uint8(h, key, &flag) != CS_OK)
-		return false;
-	*out = flag;
-	return true;
-}
-
-size_t ring_links(struct ring *r, struct ring_link *out, size_t max)
-{
-	size_t n = 0;
-
-	if (!r->stats && cmap_initialize_map(&r->stats, CMAP_MAP_STATS) != CS_OK) {
-		r->stats = 0;
-		return 0;
-	}
-	for (uint32_t i = 0; i < r->info.node_count; i++) {
-		uint32_t node = r->info.nodes[i].id, enabled, connected, latency;
-
-		for (unsigned int link = 0; link < RING_LINK_MAX && node != r->info.self && n < max; link++) {
-			if (!stat_get(r->stats, node, link, "enabled", &enabled) || !enabled)
-				continue;
-			connected = latency = 0;
-			stat_get(r->stats, node, link, "connected", &connected);
-			stat_get(r->stats, node, link, "latency_ave", &latency);
-			out[n++] = (struct ring_link){ .node = node, .link = (uint8_t)link, .enabled = true,
-						       .connected = connected, .latency_us = latency };
-		}
-	}
-	return n;
+	r->cmap = 0;
 }
 
 int ring_kick(struct ring *r, uint32_t node, const char *reason)

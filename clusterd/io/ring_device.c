@@ -63,7 +63,7 @@ static void on_quorum(votequorum_handle_t handle, uint64_t context, uint32_t quo
 	r = ctx;
 	changed = r->votequorum != !!quorate;
 	r->votequorum = !!quorate;
-	if (changed && r->handlers.on_votequorum)
+	if (changed)
 		r->handlers.on_votequorum(r->ctx, quorate);
 }
 
@@ -110,7 +110,6 @@ void ring_device_open(struct ring *r)
 
 	if (e != CS_OK) {
 		r->vq = 0;
-		r->votequorum = ring_errno(e);
 		return;
 	}
 	votequorum_context_set(r->vq, r);
@@ -121,12 +120,10 @@ void ring_device_open(struct ring *r)
 	    qb_loop_poll_add(r->loop, QB_LOOP_HIGH, r->vq_fd, POLLIN, r, on_vq_readable)) {
 		r->vq_fd = -1;
 		ring_device_done(r);
-		r->votequorum = -EIO;
 		return;
 	}
-	e = votequorum_trackstart(r->vq, 0, CS_TRACK_CHANGES | CS_TRACK_CURRENT);
-	if (e != CS_OK)
-		r->votequorum = ring_errno(e);
+	if (votequorum_trackstart(r->vq, 0, CS_TRACK_CHANGES | CS_TRACK_CURRENT) != CS_OK)
+		ring_device_done(r);
 }
 
 void ring_device_done(struct ring *r)
@@ -141,7 +138,7 @@ void ring_device_done(struct ring *r)
 	r->vq = 0;
 	r->vq_fd = -1;
 	r->vq_ring_known = r->device_registered = r->vote = false;
-	r->votequorum = -ENOTCONN;
+	r->votequorum = -1;
 }
 
 /* At an orderly end: votequorum drops the vote at once instead of after quorum.device.timeout. */
@@ -166,5 +163,3 @@ int ring_vote(struct ring *r, bool quorate)
 	ring_device_poll(r);
 	return 0;
 }
-
-int ring_votequorum(const struct ring *r) { return r->votequorum; }

@@ -32,7 +32,7 @@ struct ring {
 	enum ring_state state;
 	bool ready;          /* on_ready was told, on_lost not */
 	uint64_t connection; /* counts connections: callbacks may start over */
-	int connect_error;   /* of the last attempt */
+	int connect_error;   /* of the last attempt, told by on_unreachable */
 	qb_loop_timer_handle connect_timer, retry_timer, device_timer;
 
 	cpg_handle_t cpg;
@@ -49,14 +49,14 @@ struct ring {
 
 	votequorum_handle_t vq;
 	int vq_fd;
-	int votequorum; /* 0, 1 or -errno */
+	int votequorum; /* its last word: 0 or 1; -1: none on this connection */
 	bool device_registered;
 	bool vq_ring_known;
 	struct ring_id vq_ring;
 	bool vote; /* for view_ring */
 	uint32_t device_timeout_ms;
 
-	cmap_handle_t cmap, stats;
+	cmap_handle_t cmap;
 	struct ring_info info;
 };
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ring adapter on real corosync: views, order, bounds, links, the quorum device, loss of corosync and of processes."""
+"""The ring adapter on real corosync: views, order, bounds, the quorum device, loss of corosync and of processes."""
 import os
 import re
 import signal
@@ -92,13 +92,10 @@ def test_views_and_order():
         tools = [Tool(lab, n) for n in (1, 2, 3)]
         agree(tools, '1,2,3')
         tools[0].say('info')
-        tools[0].wait(r' NODE id=2 name=node2 address=10\.231\.0\.2')
+        tools[0].wait(r' NODE id=2 name=node2')
         m = tools[0].wait(r' INFO cluster=(\S+) self=1 token=(\d+) consensus=(\d+) device=1 votes=3')
         check_equal(m.group(1), lab.name, 'cluster name')
         check(int(m.group(2)) >= 500 and int(m.group(3)) > int(m.group(2)), f'time-outs {m.groups()}')
-        tools[1].say('links')
-        tools[1].wait(r' LINK node=1 link=0 connected=1')
-        tools[1].wait(r' LINK node=3 link=0 connected=1')
         # all send at once: one order for all, nothing lost
         for t in tools:
             t.say('burst 800 200')
@@ -221,10 +218,11 @@ def test_corosync_lost():
         vote(tools, 1)
         lab.ask('kill', host='node2', process='corosync')
         tools[1].wait(r' LOST -\d+')
+        tools[1].wait(r' UNREACHABLE -\d+')
         agree([tools[0], tools[2]], '1,3', nodedown='2')
         tools[1].say('send nowhere')
         tools[1].wait(r' ERROR send nowhere -107')
-        check(tools[1].votequorum() < 0, 'votequorum cannot be asked')
+        check(tools[1].votequorum() < 0, 'the word of the lost corosync is void')
         lab.ask('restart', host='node2', process='corosync')
         tools[1].wait(r' READY self=2')
         agree(tools, '1,2,3')

@@ -2,7 +2,7 @@
 /*
  * One member of a ring, driven by lines on stdin, for test_ring.py and by hand: prints each event with its time.
  *
- *   send TEXT | burst COUNT SIZE | lat COUNT SIZE | tput MS SIZE | vote 0|1 | auto 0|1 | kick NODE | links | info | leave | quit
+ *   send TEXT | burst COUNT SIZE | lat COUNT SIZE | tput MS SIZE | vote 0|1 | auto 0|1 | kick NODE | info | leave | quit
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,6 +17,7 @@
 static struct ring *ring;
 static qb_loop_t *loop;
 static bool vote_auto, quiet;
+static int votequorum = -1; /* its last word; -1: none on this connection */
 static uint64_t received, bytes, chain = 1469598103934665603ULL, own, gaps, burst_sent;
 static uint64_t last_from[NODE_MAX + 1];
 static uint64_t sent_ns, latency_left, latency_size, latency_n;
@@ -77,12 +78,20 @@ static void on_view(void *ctx, const struct ring_view *v)
 static void on_lost(void *ctx, int error)
 {
 	(void)ctx;
+	votequorum = -1;
 	SAY("LOST %d", error);
+}
+
+static void on_unreachable(void *ctx, int error)
+{
+	(void)ctx;
+	SAY("UNREACHABLE %d", error);
 }
 
 static void on_votequorum(void *ctx, bool quorate)
 {
 	(void)ctx;
+	votequorum = quorate;
 	SAY("QUORATE %d", quorate);
 }
 
@@ -163,29 +172,18 @@ static void on_message(void *ctx, uint32_t sender, const void *data, size_t len)
 	}
 }
 
-static void say_links(void)
-{
-	struct ring_link links[NODE_MAX * RING_LINK_MAX];
-	size_t n = ring_links(ring, links, NODE_MAX * RING_LINK_MAX);
-
-	for (size_t i = 0; i < n; i++)
-		SAY("LINK node=%u link=%u connected=%d latency_us=%u", links[i].node, links[i].link, links[i].connected,
-		    links[i].latency_us);
-	SAY("LINKS %zu", n);
-}
-
 static void say_info(void)
 {
 	const struct ring_info *i = ring_info(ring);
 
 	if (!i) {
-		SAY("INFO none error=%d", ring_error(ring));
+		SAY("INFO none");
 		return;
 	}
 	for (uint32_t n = 0; n < i->node_count; n++)
-		SAY("NODE id=%u name=%s address=%s", i->nodes[n].id, i->nodes[n].name, i->nodes[n].address);
+		SAY("NODE id=%u name=%s", i->nodes[n].id, i->nodes[n].name);
 	SAY("INFO cluster=%s self=%u token=%u consensus=%u device=%d votes=%u votequorum=%d", i->cluster_name, i->self,
-	    i->token_ms, i->consensus_ms, i->device, i->device_votes, ring_votequorum(ring));
+	    i->token_ms, i->consensus_ms, i->device, i->device_votes, votequorum);
 	SAY("COUNTS received=%llu chain=%016llx gaps=%llu queue=%zu", (unsigned long long)received,
 	    (unsigned long long)chain, (unsigned long long)gaps, ring_queue_length(ring));
 }
@@ -228,8 +226,6 @@ static void command(char *line)
 		vote_auto = a;
 	} else if (!strncmp(line, "kick", 4)) {
 		error = ring_kick(ring, (uint32_t)a, "test");
-	} else if (!strncmp(line, "links", 5)) {
-		say_links();
 	} else if (!strncmp(line, "info", 4)) {
 		say_info();
 	} else if (!strncmp(line, "leave", 5)) {
@@ -267,7 +263,7 @@ static int32_t on_stdin(int32_t fd, int32_t revents, void *data)
 
 int main(int argc, char **argv)
 {
-	struct ring_handlers handlers = { on_ready, on_view, on_message, on_lost, on_votequorum };
+	struct ring_handlers handlers = { on_ready, on_view, on_message, on_lost, on_unreachable, on_votequorum };
 
 	(void)argc;
 	quiet = getenv("QUIET") != NULL;
