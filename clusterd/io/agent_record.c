@@ -105,12 +105,12 @@ int record_active_write(const struct agents *a, const struct request *rq)
 	return r;
 }
 
-int record_active_remove(const struct agents *a, uint32_t resource_id)
+void record_active_remove(const struct agents *a, uint32_t resource_id)
 {
 	char name[16];
 
 	snprintf(name, sizeof(name), "%u", resource_id);
-	return unlinkat(a->active_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+	unlinkat(a->active_fd, name, 0);
 }
 
 int record_running_open(const struct agents *a, const struct request *rq)

@@ -802,11 +802,6 @@ unsigned int agents_pending(const struct agents *a, uint32_t resource_id)
 	return r ? r->count + (r->orphan ? 1 : 0) : 0;
 }
 
-int agents_forget(struct agents *a, uint32_t resource_id)
-{
-	return record_active_remove(a, resource_id);
-}
-
 /* ---- birth and death ---- */
 
 static char *text_copy(const char *text, const char *otherwise)

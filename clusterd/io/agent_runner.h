@@ -162,7 +162,7 @@ void text_clean(char *out, size_t size, const char *in, size_t len);
 int record_open(struct agents *a, char *error);
 void record_close(struct agents *a);
 int record_active_write(const struct agents *a, const struct request *rq);
-int record_active_remove(const struct agents *a, uint32_t resource_id);
+void record_active_remove(const struct agents *a, uint32_t resource_id);
 /* A descriptor for process_spec.stat_fd, or negative errno. */
 int record_running_open(const struct agents *a, const struct request *rq);
 void record_running_remove(const struct agents *a, uint32_t resource_id);

@@ -164,9 +164,6 @@ void agents_monitor_stop(struct agents *a, uint32_t resource_id);
 /* Unfinished operations of a resource, or of all (0). Recurring monitors do not count, orphans do. */
 unsigned int agents_pending(const struct agents *a, uint32_t resource_id);
 
-/* Forget the record of a resource that is known not to run here (after an unclean end was resolved by other means). */
-int agents_forget(struct agents *a, uint32_t resource_id);
-
 const char *agent_action_name(enum agent_action action); /* "start", …, "meta-data" */
 const char *agent_status_name(enum agent_status status); /* "done", "timeout", … */
 const char *agent_rc_name(int rc);                       /* "not running", … */

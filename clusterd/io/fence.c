@@ -12,7 +12,7 @@
 #include "units.h"
 
 struct fencing {
-	struct fence *owner; /* NULL: cancelled, only waits for its process */
+	struct fence *owner;
 	struct process *process;
 	uint32_t node;
 	bool stuck; /* told once that it does not end */
@@ -115,21 +115,17 @@ static void on_done(void *user, const struct process_result *r)
 	bool confirmed = r->end == PROCESS_EXITED && r->code == 0 && !r->killed;
 	char text[FENCE_OUTPUT_MAX + 128];
 
-	if (!f || n->stuck) { /* cancelled, or its failure was told before */
-		if (f && r->end != PROCESS_STUCK)
-			f->running[n->node] = NULL;
-		if (r->end != PROCESS_STUCK)
-			free(n);
-		return;
-	}
-	say_result(n, r, text, sizeof(text));
 	if (r->end == PROCESS_STUCK) {
 		n->stuck = true;
+		say_result(n, r, text, sizeof(text));
 		f->done(f->ctx, n->node, false, text);
 		return;
 	}
 	f->running[n->node] = NULL;
-	f->done(f->ctx, n->node, confirmed, text);
+	if (!n->stuck) {
+		say_result(n, r, text, sizeof(text));
+		f->done(f->ctx, n->node, confirmed, text);
+	}
 	free(n);
 }
 
@@ -174,17 +170,6 @@ int fence_node(struct fence *f, uint32_t node, const char *node_name)
 	}
 	f->running[node] = n;
 	return 0;
-}
-
-void fence_cancel(struct fence *f, uint32_t node)
-{
-	struct fencing *n = node >= 1 && node <= NODE_MAX ? f->running[node] : NULL;
-
-	if (!n)
-		return;
-	f->running[node] = NULL;
-	n->owner = NULL;
-	process_kill(n->process);
 }
 
 void fence_free(struct fence *f)

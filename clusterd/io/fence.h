@@ -27,8 +27,7 @@ int fence_new(struct fence **ret_fence, qb_loop_t *loop, const char *command, ui
 	      void *ctx);
 /* 0: started; -EALREADY: one for this node runs; other negative errno: not started, `done` is not called. */
 int fence_node(struct fence *f, uint32_t node, const char *node_name);
-/* Kills and forgets a running command: its result is not wanted any more. */
-void fence_cancel(struct fence *f, uint32_t node);
+/* Kills what runs; `done` is not called any more. */
 void fence_free(struct fence *f);
 
 #endif

@@ -113,8 +113,6 @@ static void test_life(void)
 	CHECK(!file_there("active/12"));
 	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_FROM, 12, GOOD, params, 5000)->r.rc, 0);
 	CHECK(file_there("active/12"));
-	CHECK_EQ(agents_forget(rig.a, 12), 0);
-	CHECK(!file_there("active/12"));
 	finish();
 }
 
