@@ -42,7 +42,7 @@ static char file_path[PATH_MAX];
 static int file_target = -1, output_target = -1;
 static int file_fd = -1;
 static int journal_fd = -1;
-static uint64_t lines_lost; /* that a target did not take */
+static uint64_t file_lost, output_lost; /* lines in a row that the target did not take */
 static char crash_path[PATH_MAX];
 static char recorder_shm[2][128]; /* what libqb keeps the ring in: a crash must not leave it behind */
 
@@ -146,8 +146,8 @@ static char *journal_pairs(char *out, char *end, const char *text)
 	return out;
 }
 
-/* systemd.io/JOURNAL_NATIVE_PROTOCOL. Never waits for a journal that hangs: the line is counted as lost. */
-static void journal_send(const struct qb_log_callsite *cs, const char *message)
+/* systemd.io/JOURNAL_NATIVE_PROTOCOL. Never waits for a journal that hangs: the line is lost. */
+static bool journal_send(const struct qb_log_callsite *cs, const char *message)
 {
 	char datagram[4 * LOG_LINE_MAX], *p = datagram;
 	size_t event = strcspn(message, " ");
@@ -158,11 +158,10 @@ static void journal_send(const struct qb_log_callsite *cs, const char *message)
 		      cs->priority > LOG_DEBUG ? LOG_DEBUG : cs->priority, program_name, cs->filename, cs->lineno, cs->function,
 		      (int)event, message, message);
 	p = journal_pairs(p, datagram + sizeof(datagram), message + event);
-	if (send(journal_fd, datagram, (size_t)(p - datagram), MSG_NOSIGNAL) < 0)
-		lines_lost++;
+	return send(journal_fd, datagram, (size_t)(p - datagram), MSG_NOSIGNAL) >= 0;
 }
 
-static void line_write(int fd, const struct qb_log_callsite *cs, const struct timespec *timestamp, const char *message)
+static bool line_write(int fd, const struct qb_log_callsite *cs, const struct timespec *timestamp, const char *message)
 {
 	char line[LOG_LINE_MAX + 128], when[40], zone[8];
 	struct tm tm;
@@ -177,21 +176,32 @@ static void line_write(int fd, const struct qb_log_callsite *cs, const struct ti
 		n = (int)sizeof(line) - 1;
 		line[n - 1] = '\n';
 	}
-	if (write(fd, line, (size_t)n) != n)
-		lines_lost++;
+	return write(fd, line, (size_t)n) == n;
 }
 
-static void on_line(int32_t target, struct qb_log_callsite *cs, struct timespec *timestamp, const char *message)
+static bool line_out(int target, const struct qb_log_callsite *cs, const struct timespec *timestamp, const char *message)
 {
 	if (target == file_target)
-		line_write(file_fd, cs, timestamp, message);
-	else if (journal_fd >= 0)
-		journal_send(cs, message);
-	else
-		line_write(STDERR_FILENO, cs, timestamp, message);
+		return line_write(file_fd, cs, timestamp, message);
+	if (journal_fd >= 0)
+		return journal_send(cs, message);
+	return line_write(STDERR_FILENO, cs, timestamp, message);
 }
 
-uint64_t log_lost(void) { return lines_lost; }
+/* The first line that a target takes again says how many are missing before it. */
+static void on_line(int32_t target, struct qb_log_callsite *cs, struct timespec *timestamp, const char *message)
+{
+	uint64_t *lost = target == file_target ? &file_lost : &output_lost;
+	struct qb_log_callsite about = *cs;
+	char text[64];
+
+	about.priority = LOG_WARNING;
+	snprintf(text, sizeof(text), "log_lines_lost count=%llu", (unsigned long long)*lost);
+	if (*lost && line_out(target, &about, timestamp, text))
+		*lost = 0;
+	if (*lost || !line_out(target, cs, timestamp, message))
+		++*lost;
+}
 
 /* --- the flight recorder --- */
 
@@ -463,6 +473,7 @@ void log_close(void)
 	if (file_fd >= 0)
 		close(file_fd);
 	journal_fd = file_fd = file_target = output_target = -1;
+	file_lost = output_lost = 0;
 }
 
 int log_level_set(int level)

@@ -4,6 +4,9 @@
  * stderr, to syslog if asked, and always, trace included, to the flight recorder: a ring in memory that is written out on a
  * crash or on request and read by `qb-blackbox`.
  *
+ * Logging never waits: what a full disk or a hanging journal does not take is lost, and log_lines_lost tells how many lines
+ * when it takes some again.
+ *
  *     log_info("role_started", "role=%s node=%u why=%s", name, node, log_quote(text));
  */
 #ifndef CLUSTERD_LOG_H
@@ -42,8 +45,6 @@ void log_close(void);
 int log_level_set(int level);
 /* Opens the file anew (after rotation); the old one stays when that fails. */
 int log_reopen(void);
-/* Lines that a full disk or a hanging journal did not take; logging never waits for them. */
-uint64_t log_lost(void);
 
 /* Writes the flight recorder to `path`, or NULL: <state_dir>/recorder-<time>. `ret_path` (PATH_MAX bytes) may be NULL. */
 int log_recorder_dump(const char *path, char *ret_path, size_t size);

@@ -63,6 +63,28 @@ static void test_lines(void)
 	unlink(moved);
 }
 
+/* What a full disk did not take is counted where it takes lines again. */
+static void test_lost(void)
+{
+	char full[160];
+
+	snprintf(full, sizeof(full), "%s.full", file);
+	CHECK_EQ(symlink("/dev/full", full), 0);
+	CHECK_EQ(rename(full, file), 0);
+	open_log(LOG_INFO);
+	log_info("lost_1", "x=%d", 1);
+	log_info("lost_2", "x=%d", 2);
+	unlink(file);
+	CHECK_EQ(log_reopen(), 0);
+	log_info("taken_1", "x=%d", 3);
+	log_info("taken_2", "x=%d", 4);
+	CHECK_CONTAINS(contents(file), " warning log_lines_lost count=2\n");
+	CHECK_CONTAINS(contents(file), " info    taken_2");
+	CHECK(strstr(contents(file), "log_lines_lost") < strstr(contents(file), "taken_1"));
+	CHECK(!strstr(strstr(contents(file), "taken_1"), "log_lines_lost"));
+	log_close();
+}
+
 static void test_quote(void)
 {
 	CHECK_STR(log_quote("plain-1.2/x"), "plain-1.2/x");
@@ -267,6 +289,7 @@ int main(void)
 	test_crash(SIGFPE);
 	test_crash(SIGILL);
 	test_lines();
+	test_lost();
 	unlink(file);
 	test_recorder();
 	test_save();
