@@ -2,30 +2,12 @@
 /* Encoded objects, from a database or a snapshot: what is accepted has one encoding, the accepted bytes, and prints. */
 #include <string.h>
 
-#include "proto/object_text.h"
 #include "tests/fuzz/fuzz_require.h"
-
-static uint32_t id_of(void *user, uint32_t kind, const char *name)
-{
-	(void)user;
-	(void)kind;
-	return (uint32_t)strtoul(name + 1, NULL, 10);
-}
-
-static const char *name_of(void *user, uint32_t kind, uint32_t id)
-{
-	static char name[16];
-
-	(void)user;
-	(void)kind;
-	snprintf(name, sizeof(name), "o%u", id);
-	return name;
-}
+#include "tests/lib/any_names.h"
 
 /* Numbers and lists read back to what they were; texts may hold what people may not write. */
 static void print_fields(const struct object_type *type, const union any_object *object)
 {
-	static const struct name_resolver names = { id_of, name_of, NULL };
 	static char text[FIELD_TEXT_MAX];
 	union any_object again = *object;
 	char error[TEXT_SIZE];
@@ -33,12 +15,12 @@ static void print_fields(const struct object_type *type, const union any_object 
 	for (size_t i = 0; i < type->n_fields; i++) {
 		const struct field *f = &type->fields[i];
 
-		FUZZ_REQUIRE(field_print(f, object, &names, text, sizeof(text)) >= 0);
+		FUZZ_REQUIRE(field_print(f, object, &any_names, text, sizeof(text)) >= 0);
 		if (f->type == FIELD_NAME || f->type == FIELD_TEXT || f->type == FIELD_PARAMS || !strcmp(text, "?"))
 			continue;
 		if (!field_number(f, object) && f->type == FIELD_ROLEREF)
 			continue;
-		FUZZ_REQUIRE(!field_parse(type, f, &again, EDIT_SET, text, &names, error));
+		FUZZ_REQUIRE(!field_parse(type, f, &again, EDIT_SET, text, &any_names, error));
 	}
 	FUZZ_REQUIRE(!memcmp(&again, object, type->size));
 }

@@ -8,7 +8,9 @@
 
 #include "proto/object_text.h"
 #include "tests/fuzz/fuzz_require.h"
+#include "tests/lib/any_names.h"
 
+/* Typed names may be of nothing. */
 static uint32_t id_of(void *user, uint32_t kind, const char *name)
 {
 	unsigned long id = name[0] == 'o' ? strtoul(name + 1, NULL, 10) : 0;
@@ -17,17 +19,7 @@ static uint32_t id_of(void *user, uint32_t kind, const char *name)
 	return id <= (kind == KIND_NODE ? NODE_MAX : SET_MAX) ? (uint32_t)id : 0;
 }
 
-static const char *name_of(void *user, uint32_t kind, uint32_t id)
-{
-	static char name[16];
-
-	(void)user;
-	(void)kind;
-	snprintf(name, sizeof(name), "o%u", id);
-	return name;
-}
-
-static const struct name_resolver names = { id_of, name_of, NULL };
+static const struct name_resolver names = { id_of, any_name_of, NULL };
 
 static void check_value(const struct object_type *type, const struct field *f, const union any_object *object)
 {

@@ -2,6 +2,7 @@
 # What tests share.
 
 noinst_HEADERS += \
+	tests/lib/any_names.h \
 	tests/lib/check.h \
 	$(NULL)
 test_data += \

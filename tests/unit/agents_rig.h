@@ -57,7 +57,16 @@ struct rig {
 	void *until_data;
 	bool reached, expired;
 	qb_loop_timer_handle poll_timer;
+	/* of rig_prepare() */
+	char log[192], fifo[192], pids[192];
+	char params[300]; /* the agent logs */
+	char held[600];   /* … and waits for a line from the fifo, each time */
+	int fifo_fd;
 };
+
+#define RIG_GOOD "ocf:test:good"
+#define RIG_FAULT "ocf:test:fault"
+#define RIG_QUICK ((struct agents_options){ .grace_ms = 100 })
 
 /* The condition may have come true. */
 static inline void rig_check(struct rig *rig)
@@ -187,6 +196,26 @@ static inline void rig_done(struct rig *rig)
 		fprintf(stderr, "%s was not removed\n", rig->dir);
 	/* No child is left, neither alive nor as a zombie. */
 	CHECK(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD);
+}
+
+/* A rig, and what the test agents read and write: their parameters, their log, the fifo that holds them. */
+static inline void rig_prepare(struct rig *rig, struct agents_options options)
+{
+	rig_init(rig, options);
+	snprintf(rig->log, sizeof(rig->log), "%s/log", rig->dir);
+	snprintf(rig->fifo, sizeof(rig->fifo), "%s/fifo", rig->dir);
+	snprintf(rig->pids, sizeof(rig->pids), "%s/pids", rig->dir);
+	snprintf(rig->params, sizeof(rig->params), "count=1\nlog=%s\n", rig->log);
+	snprintf(rig->held, sizeof(rig->held), "%swait=%s\n", rig->params, rig->fifo);
+	REQUIRE(mkfifo(rig->fifo, 0600) == 0);
+	rig->fifo_fd = open(rig->fifo, O_RDWR | O_CLOEXEC);
+	REQUIRE(rig->fifo_fd >= 0);
+}
+
+static inline void rig_finish(struct rig *rig)
+{
+	close(rig->fifo_fd);
+	rig_done(rig);
 }
 
 /* Conditions about files and processes have no event of the loop. */

@@ -2,48 +2,25 @@
 /* The runner of agents with well-behaved agents: results, order, limits, cancel, environment. */
 #include "tests/unit/agents_rig.h"
 
-#define GOOD "ocf:test:good"
-#define FAULT "ocf:test:fault"
-
 static struct rig rig;
-static char log_path[192], fifo[192], params[300], held[600];
-static int fifo_fd;
-
-static void fresh(struct agents_options options)
-{
-	rig_init(&rig, options);
-	snprintf(log_path, sizeof(log_path), "%s/log", rig.dir);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", rig.dir);
-	snprintf(params, sizeof(params), "count=1\nlog=%s\n", log_path);
-	snprintf(held, sizeof(held), "%swait=%s\n", params, fifo);
-	REQUIRE(mkfifo(fifo, 0600) == 0);
-	fifo_fd = open(fifo, O_RDWR | O_CLOEXEC);
-	REQUIRE(fifo_fd >= 0);
-}
-
-static void finish(void)
-{
-	close(fifo_fd);
-	rig_done(&rig);
-}
 
 static void test_life(void)
 {
-	fresh((struct agents_options){ 0 });
-	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 7, GOOD, params, 5000)->r.rc, OCF_NOT_RUNNING);
-	CHECK_EQ(rig_do(&rig, AGENT_START, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
+	rig_prepare(&rig, (struct agents_options){ 0 });
+	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_NOT_RUNNING);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
 	CHECK_EQ(rig_last(&rig)->r.status, AGENT_DONE);
 	CHECK_STR(rig_last(&rig)->text, "");
-	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_RELOAD, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_TO, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_FROM, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 7, GOOD, params, 5000)->r.rc, OCF_SUCCESS);
-	CHECK_EQ(rig_do(&rig, AGENT_META_DATA, 0, GOOD, NULL, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_RELOAD, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_TO, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_FROM, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 7, RIG_GOOD, rig.params, 5000)->r.rc, OCF_SUCCESS);
+	CHECK_EQ(rig_do(&rig, AGENT_META_DATA, 0, RIG_GOOD, NULL, 5000)->r.rc, OCF_SUCCESS);
 	CHECK_CONTAINS(rig_last(&rig)->output, "<resource-agent");
 	CHECK_EQ(agents_pending(rig.a, 0), 0);
-	finish();
+	rig_finish(&rig);
 }
 
 static bool log_has(struct rig *r, void *data)
@@ -51,13 +28,13 @@ static bool log_has(struct rig *r, void *data)
 	char text[4096];
 
 	(void)r;
-	return strstr(rig_read(log_path, text, sizeof(text)), data) != NULL;
+	return strstr(rig_read(rig.log, text, sizeof(text)), data) != NULL;
 }
 
 static void let_go(unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		REQUIRE(write(fifo_fd, "\n", 1) == 1);
+		REQUIRE(write(rig.fifo_fd, "\n", 1) == 1);
 }
 
 static void test_serial(void)
@@ -66,9 +43,9 @@ static void test_serial(void)
 	char text[4096];
 	struct agent_request rq;
 
-	fresh((struct agents_options){ 0 });
+	rig_prepare(&rig, (struct agents_options){ 0 });
 	for (unsigned int i = 0; i < 4; i++) {
-		rq = rig_request(i + 1, order[i], 5, GOOD, i ? params : held);
+		rq = rig_request(i + 1, order[i], 5, RIG_GOOD, i ? rig.params : rig.held);
 		CHECK_EQ(agents_run(rig.a, &rq), 0);
 	}
 	CHECK_EQ(agents_pending(rig.a, 5), 4);
@@ -81,19 +58,19 @@ static void test_serial(void)
 		CHECK_EQ(rig.results[i].r.action, order[i]);
 		CHECK_EQ(rig.results[i].r.rc, 0);
 	}
-	CHECK_STR(rig_read(log_path, text, sizeof(text)),
+	CHECK_STR(rig_read(rig.log, text, sizeof(text)),
 		  "res5 0 start begin\nres5 0 start end\nres5 0 monitor begin\nres5 0 monitor end\n"
 		  "res5 0 reload-agent begin\nres5 0 reload-agent end\nres5 0 stop begin\nres5 0 stop end\n");
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_queue_bound(void)
 {
 	struct agent_request rq;
 
-	fresh((struct agents_options){ 0 });
+	rig_prepare(&rig, (struct agents_options){ 0 });
 	for (unsigned int i = 0; i < AGENT_QUEUE_MAX; i++) {
-		rq = rig_request(i + 1, AGENT_MONITOR, 5, GOOD, params);
+		rq = rig_request(i + 1, AGENT_MONITOR, 5, RIG_GOOD, rig.params);
 		CHECK_EQ(agents_run(rig.a, &rq), 0);
 	}
 	rq.op = 100;
@@ -101,7 +78,7 @@ static void test_queue_bound(void)
 	rig_wait_results(&rig, AGENT_QUEUE_MAX);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	rig_wait_results(&rig, AGENT_QUEUE_MAX + 1);
-	finish();
+	rig_finish(&rig);
 }
 
 /* With every slot of the other operations taken, stops and queries still run; a waiting operation runs when a slot is free. */
@@ -109,12 +86,12 @@ static void test_pools(void)
 {
 	struct agent_request rq;
 
-	fresh((struct agents_options){ .max_parallel = 2 });
+	rig_prepare(&rig, (struct agents_options){ .max_parallel = 2 });
 	for (unsigned int i = 1; i <= 3; i++) {
-		rq = rig_request(i, AGENT_START, i, GOOD, held);
+		rq = rig_request(i, AGENT_START, i, RIG_GOOD, rig.held);
 		CHECK_EQ(agents_run(rig.a, &rq), 0);
 	}
-	rq = rig_request(4, AGENT_STOP, 4, GOOD, params);
+	rq = rig_request(4, AGENT_STOP, 4, RIG_GOOD, rig.params);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	rig_wait_results(&rig, 1);
 	CHECK_EQ(rig_last(&rig)->r.op, 4);
@@ -131,15 +108,15 @@ static void test_pools(void)
 	REQUIRE(rig_wait(&rig, log_has, (void *)"res3 0 start begin"));
 	let_go(2);
 	rig_wait_results(&rig, 4);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_cancel(void)
 {
-	struct agent_request running = rig_request(1, AGENT_START, 9, FAULT, "how=hang\n");
-	struct agent_request waiting = rig_request(2, AGENT_MONITOR, 9, FAULT, "how=exit\ncode=0\n");
+	struct agent_request running = rig_request(1, AGENT_START, 9, RIG_FAULT, "how=hang\n");
+	struct agent_request waiting = rig_request(2, AGENT_MONITOR, 9, RIG_FAULT, "how=exit\ncode=0\n");
 
-	fresh((struct agents_options){ 0 });
+	rig_prepare(&rig, (struct agents_options){ 0 });
 	CHECK_EQ(agents_run(rig.a, &running), 0);
 	CHECK_EQ(agents_run(rig.a, &waiting), 0);
 	CHECK_EQ(agents_cancel(rig.a, 2), 0);
@@ -152,13 +129,13 @@ static void test_cancel(void)
 	rig_wait_results(&rig, 2);
 	CHECK_EQ(rig_last(&rig)->r.status, AGENT_CANCELLED);
 	CHECK_EQ(agents_cancel(rig.a, 1), -ENOENT);
-	finish();
+	rig_finish(&rig);
 }
 
 /* A result may ask for the next operation at once. */
 static void chain(struct rig *r, const struct agent_result *result)
 {
-	struct agent_request rq = rig_request(result->op + 1, AGENT_MONITOR, 3, GOOD, params);
+	struct agent_request rq = rig_request(result->op + 1, AGENT_MONITOR, 3, RIG_GOOD, rig.params);
 
 	if (result->op < 5)
 		CHECK_EQ(agents_run(r->a, &rq), 0);
@@ -168,12 +145,12 @@ static void test_reentry(void)
 {
 	struct agent_request rq;
 
-	fresh((struct agents_options){ 0 });
+	rig_prepare(&rig, (struct agents_options){ 0 });
 	rig.on_result = chain;
-	rq = rig_request(1, AGENT_MONITOR, 3, GOOD, params);
+	rq = rig_request(1, AGENT_MONITOR, 3, RIG_GOOD, rig.params);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	rig_wait_results(&rig, 5);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_malformed(void)
@@ -182,25 +159,25 @@ static void test_malformed(void)
 					      "ocf::Dummy", "ocf:a:", "ocf:a:.b", "" };
 	struct agent_request rq;
 
-	fresh((struct agents_options){ 0 });
+	rig_prepare(&rig, (struct agents_options){ 0 });
 	for (size_t i = 0; i < sizeof(agents) / sizeof(agents[0]); i++) {
 		rq = rig_request(1, AGENT_START, 1, agents[i], "");
 		CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
 		CHECK_CONTAINS(agent_request_fault(&rq), "ocf:PROVIDER:TYPE");
 	}
-	rq = rig_request(1, AGENT_START, 0, GOOD, "");
+	rq = rig_request(1, AGENT_START, 0, RIG_GOOD, "");
 	CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
-	rq = rig_request(1, AGENT_START, RESOURCE_MAX + 1, GOOD, "");
+	rq = rig_request(1, AGENT_START, RESOURCE_MAX + 1, RIG_GOOD, "");
 	CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
-	rq = rig_request(1, AGENT_START, 1, GOOD, "novalue\n");
+	rq = rig_request(1, AGENT_START, 1, RIG_GOOD, "novalue\n");
 	CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
-	rq = rig_request(1, AGENT_START, 1, GOOD, "a=\001\n");
+	rq = rig_request(1, AGENT_START, 1, RIG_GOOD, "a=\001\n");
 	CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
-	rq = rig_request(1, AGENT_START, 1, GOOD, "");
+	rq = rig_request(1, AGENT_START, 1, RIG_GOOD, "");
 	rq.resource = "a/b";
 	CHECK_EQ(agents_run(rig.a, &rq), -EINVAL);
 	CHECK_EQ(rig.result_count, 0);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_environment(void)
@@ -222,14 +199,14 @@ static void test_environment(void)
 	const char *line;
 	int pid = 0, pgrp = 0, session = 0, leak = open("/dev/null", O_RDONLY);
 
-	fresh((struct agents_options){ .environment = extra });
+	rig_prepare(&rig, (struct agents_options){ .environment = extra });
 	setenv("DAEMON_SECRET", "1", 1);
 	umask(0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &usr1, NULL);
-	rq = rig_request(1, AGENT_MIGRATE_TO, 11, FAULT, "how=environment\ntext=two words = 'q' $HOME\n");
+	rq = rig_request(1, AGENT_MIGRATE_TO, 11, RIG_FAULT, "how=environment\ntext=two words = 'q' $HOME\n");
 	rq.timeout_ms = 5000;
 	rq.level = 10;
 	rq.migrate_target = "node2";
@@ -243,26 +220,25 @@ static void test_environment(void)
 	CHECK(line && sscanf(line, "pid=%d pgrp= %d session= %d", &pid, &pgrp, &session) == 3);
 	CHECK(pid == pgrp && pid == session);
 	close(leak);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_shutdown(void)
 {
 	struct agent_request rq;
-	char pids[192], text[300];
+	char text[300];
 
-	fresh((struct agents_options){ 0 });
-	snprintf(pids, sizeof(pids), "%s/pids", rig.dir);
-	snprintf(text, sizeof(text), "how=hang\npids=%s\n", pids);
-	rq = rig_request(1, AGENT_VALIDATE_ALL, 0, FAULT, text);
+	rig_prepare(&rig, (struct agents_options){ 0 });
+	snprintf(text, sizeof(text), "how=hang\npids=%s\n", rig.pids);
+	rq = rig_request(1, AGENT_VALIDATE_ALL, 0, RIG_FAULT, text);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	rq = rig_request(2, AGENT_START, 1, "ocf:test:absent", "");
 	CHECK_EQ(agents_run(rig.a, &rq), 0); /* its result is due when the module ends */
 	agents_free(rig.a);
 	CHECK_EQ(rig.result_count, 0);
 	rig.a = NULL;
-	CHECK(rig_wait(&rig, rig_pids_dead, pids));
-	finish();
+	CHECK(rig_wait(&rig, rig_pids_dead, rig.pids));
+	rig_finish(&rig);
 }
 
 int main(void)

@@ -4,43 +4,35 @@
 
 #include "tests/unit/agents_rig.h"
 
-#define FAULT "ocf:test:fault"
 #define TIMEOUT_MS 300 /* of agents that never end; what must not time out has 20 s */
 #define LONG_MS 20000
 #define SLACK_MS 50 /* the time-out began before the process did */
 
 static struct rig rig;
-static char pids[192];
 
 static const struct rig_result *fault(const char *how, uint32_t timeout_ms)
 {
 	char params[300];
 
-	snprintf(params, sizeof(params), "how=%s\npids=%s\n", how, pids);
-	return rig_do(&rig, AGENT_START, 1, FAULT, params, timeout_ms);
-}
-
-static void fresh(void)
-{
-	rig_init(&rig, (struct agents_options){ .grace_ms = 100 });
-	snprintf(pids, sizeof(pids), "%s/pids", rig.dir);
+	snprintf(params, sizeof(params), "how=%s\npids=%s\n", how, rig.pids);
+	return rig_do(&rig, AGENT_START, 1, RIG_FAULT, params, timeout_ms);
 }
 
 static void all_dead(unsigned int at_least)
 {
 	unsigned int noted;
 
-	CHECK(rig_wait(&rig, rig_pids_dead, pids));
-	rig_pids_alive(pids, &noted);
+	CHECK(rig_wait(&rig, rig_pids_dead, rig.pids));
+	rig_pids_alive(rig.pids, &noted);
 	CHECK(noted >= at_least);
-	rig_done(&rig);
+	rig_finish(&rig);
 }
 
 static void test_hangs(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("hang", TIMEOUT_MS);
 	CHECK_EQ(r->r.status, AGENT_TIMEOUT);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
@@ -53,7 +45,7 @@ static void test_ignores_term(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("ignore_term", TIMEOUT_MS);
 	CHECK_EQ(r->r.status, AGENT_TIMEOUT);
 	CHECK(r->r.duration_ms >= TIMEOUT_MS + 100 - SLACK_MS);
@@ -65,7 +57,7 @@ static bool pids_noted(struct rig *r, void *data)
 	unsigned int noted;
 
 	(void)r;
-	rig_pids_alive(pids, &noted);
+	rig_pids_alive(rig.pids, &noted);
 	return noted >= *(unsigned int *)data;
 }
 
@@ -76,9 +68,9 @@ static void test_job_control(void)
 	char params[300];
 	unsigned int four = 4;
 
-	fresh();
-	snprintf(params, sizeof(params), "how=jobs\npids=%s\n", pids);
-	rq = rig_request(1, AGENT_START, 1, FAULT, params);
+	rig_prepare(&rig, RIG_QUICK);
+	snprintf(params, sizeof(params), "how=jobs\npids=%s\n", rig.pids);
+	rq = rig_request(1, AGENT_START, 1, RIG_FAULT, params);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	REQUIRE(rig_wait(&rig, pids_noted, &four));
 	CHECK_EQ(agents_cancel(rig.a, 1), 0);
@@ -93,23 +85,23 @@ static void test_daemon_holds_pipe(void)
 	const struct rig_result *r;
 	unsigned int noted;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("daemon", LONG_MS);
 	CHECK_EQ(r->r.status, AGENT_DONE);
 	CHECK_EQ(r->r.rc, OCF_SUCCESS);
 	CHECK_STR(r->output, "started\n");
 	CHECK(r->r.duration_ms < LONG_MS / 2);
-	CHECK_EQ(rig_pids_alive(pids, &noted), 1);
+	CHECK_EQ(rig_pids_alive(rig.pids, &noted), 1);
 	CHECK_EQ(noted, 2);
-	rig_pids_kill(pids);
-	rig_done(&rig);
+	rig_pids_kill(rig.pids);
+	rig_finish(&rig);
 }
 
 static void test_flood(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("flood", LONG_MS);
 	CHECK_EQ(r->r.status, AGENT_DONE);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
@@ -124,7 +116,7 @@ static void test_many_lines(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("lines", LONG_MS);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
 	CHECK_STR(r->text, "1");
@@ -136,7 +128,7 @@ static void test_signal(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = fault("signal", LONG_MS);
 	CHECK_EQ(r->r.status, AGENT_SIGNALLED);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
@@ -163,7 +155,7 @@ static void test_words(void)
 	};
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		r = fault(cases[i].how, LONG_MS);
 		CHECK_EQ(r->r.status, AGENT_DONE);
@@ -181,7 +173,7 @@ static void test_missing(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = rig_do(&rig, AGENT_START, 1, "ocf:test:absent", "", LONG_MS);
 	CHECK_EQ(r->r.status, AGENT_NOT_INSTALLED);
 	CHECK_EQ(r->r.rc, OCF_ERR_INSTALLED);
@@ -190,25 +182,25 @@ static void test_missing(void)
 	CHECK_EQ(r->r.status, AGENT_SPAWN_FAILED);
 	CHECK_EQ(r->r.rc, OCF_ERR_INSTALLED);
 	CHECK_CONTAINS(r->text, "interpreter");
-	rig_done(&rig);
+	rig_finish(&rig);
 }
 
 static void test_not_executable(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = rig_do(&rig, AGENT_START, 1, "ocf:test:noexec", "", LONG_MS);
 	CHECK_EQ(r->r.status, AGENT_SPAWN_FAILED);
 	CHECK_EQ(r->r.rc, OCF_ERR_PERM);
 	CHECK_CONTAINS(r->text, "ocf:test:noexec is not executable on node1: chmod 755 ");
-	rig_done(&rig);
+	rig_finish(&rig);
 }
 
 /* The next operation of the resource runs although the one before had to be killed. */
 static void test_after_timeout(void)
 {
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	CHECK_EQ(fault("ignore_term", TIMEOUT_MS)->r.status, AGENT_TIMEOUT);
 	CHECK_EQ(fault("exit\ncode=0", LONG_MS)->r.status, AGENT_DONE);
 	all_dead(3);
@@ -223,11 +215,11 @@ static void on_relief(void *data)
 static void test_shortage(void)
 {
 	struct rlimit old, few;
-	struct agent_request rq = rig_request(1, AGENT_STOP, 1, FAULT, "how=exit\ncode=0\n");
+	struct agent_request rq = rig_request(1, AGENT_STOP, 1, RIG_FAULT, "how=exit\ncode=0\n");
 	qb_loop_timer_handle timer;
 	int fd;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	REQUIRE(!getrlimit(RLIMIT_NOFILE, &old));
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	few = old;
@@ -258,7 +250,7 @@ static void test_shortage(void)
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	REQUIRE(!setrlimit(RLIMIT_NOFILE, &old));
 	close(fd);
-	rig_done(&rig);
+	rig_finish(&rig);
 }
 
 int main(void)

@@ -2,30 +2,15 @@
 /* Recurring monitors: silence while healthy, a report per failed run, recovery, levels, never beside another operation. */
 #include "tests/unit/agents_rig.h"
 
-#define GOOD "ocf:test:good"
-#define FAULT "ocf:test:fault"
-
 static struct rig rig;
-static char log_path[192], fifo[192], params[300], held[600], state_path[600];
-static int fifo_fd;
 
-static void fresh(void)
+/* The good agent's, of resource 3. */
+static const char *state_path(void)
 {
-	rig_init(&rig, (struct agents_options){ .grace_ms = 100 });
-	snprintf(log_path, sizeof(log_path), "%s/log", rig.dir);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", rig.dir);
-	snprintf(state_path, sizeof(state_path), "%s/good-res3", rig.state_dir);
-	snprintf(params, sizeof(params), "count=1\nlog=%s\n", log_path);
-	snprintf(held, sizeof(held), "%swait=%s\n", params, fifo);
-	REQUIRE(mkfifo(fifo, 0600) == 0);
-	fifo_fd = open(fifo, O_RDWR | O_CLOEXEC);
-	REQUIRE(fifo_fd >= 0);
-}
+	static char path[600];
 
-static void finish(void)
-{
-	close(fifo_fd);
-	rig_done(&rig);
+	snprintf(path, sizeof(path), "%s/good-res3", rig.state_dir);
+	return path;
 }
 
 static void monitor(uint32_t resource_id, uint32_t level, const char *agent, const char *text, int expected)
@@ -42,7 +27,7 @@ static unsigned int log_count(const char *what)
 	char text[65536];
 	unsigned int count = 0;
 
-	rig_read(log_path, text, sizeof(text));
+	rig_read(rig.log, text, sizeof(text));
 	for (char *p = text; (p = strstr(p, what)); p++)
 		count++;
 	return count;
@@ -80,7 +65,7 @@ static void wait_reports(unsigned int count)
 
 static void touch(void)
 {
-	int fd = open(state_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(state_path(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	REQUIRE(fd >= 0);
 	close(fd);
@@ -92,7 +77,7 @@ static bool serial(void)
 	char text[65536], *line, *save = NULL;
 	char open_action[256] = "";
 
-	rig_read(log_path, text, sizeof(text));
+	rig_read(rig.log, text, sizeof(text));
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char *word = strrchr(line, ' ');
 		bool begin = !strcmp(word, " begin");
@@ -107,12 +92,12 @@ static bool serial(void)
 
 static void test_reports(void)
 {
-	fresh();
-	CHECK_EQ(rig_do(&rig, AGENT_START, 3, GOOD, params, 5000)->r.rc, 0);
-	monitor(3, 0, GOOD, params, 0);
+	rig_prepare(&rig, RIG_QUICK);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 3, RIG_GOOD, rig.params, 5000)->r.rc, 0);
+	monitor(3, 0, RIG_GOOD, rig.params, 0);
 	wait_log("monitor end", 3);
 	CHECK_EQ(rig.report_count, 0);
-	REQUIRE(!unlink(state_path));
+	REQUIRE(!unlink(state_path()));
 	wait_reports(2);
 	CHECK_EQ(rig.reports[0].r.resource_id, 3);
 	CHECK_EQ(rig.reports[0].r.rc, OCF_NOT_RUNNING);
@@ -126,25 +111,25 @@ static void test_reports(void)
 	CHECK_EQ(rig.reports[(rig.report_count - 1) % 64].r.rc, 0);
 	agents_monitor_stop(rig.a, 3);
 	CHECK_EQ(agents_pending(rig.a, 0), 0);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_levels(void)
 {
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	touch();
-	monitor(3, 0, GOOD, params, 0);
-	monitor(3, 10, GOOD, params, 0);
-	monitor(3, 20, GOOD, params, 0);
-	monitor(3, 30, GOOD, params, 0);
-	monitor(3, 40, GOOD, params, -ENOBUFS);
-	monitor(3, 10, GOOD, params, 0); /* replaces */
+	monitor(3, 0, RIG_GOOD, rig.params, 0);
+	monitor(3, 10, RIG_GOOD, rig.params, 0);
+	monitor(3, 20, RIG_GOOD, rig.params, 0);
+	monitor(3, 30, RIG_GOOD, rig.params, 0);
+	monitor(3, 40, RIG_GOOD, rig.params, -ENOBUFS);
+	monitor(3, 10, RIG_GOOD, rig.params, 0); /* replaces */
 	wait_log("res3 0 monitor end", 3);
 	wait_log("res3 10 monitor end", 3);
 	wait_log("res3 30 monitor end", 3);
 	agents_monitor_stop(rig.a, 3);
 	CHECK(serial());
-	finish();
+	rig_finish(&rig);
 }
 
 /* While an operation runs, the monitor waits; it comes when the operation has ended. */
@@ -153,22 +138,22 @@ static void test_waits(void)
 	struct agent_request rq;
 	unsigned int before;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	touch();
-	monitor(3, 0, GOOD, params, 0);
+	monitor(3, 0, RIG_GOOD, rig.params, 0);
 	wait_log("monitor end", 1);
-	rq = rig_request(1, AGENT_RELOAD, 3, GOOD, held);
+	rq = rig_request(1, AGENT_RELOAD, 3, RIG_GOOD, rig.held);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	wait_log("reload-agent begin", 1);
 	before = log_count("monitor begin");
 	rig_run_ms(&rig, 3 * AGENT_INTERVAL_MIN_MS);
 	CHECK_EQ(log_count("monitor begin"), before);
-	REQUIRE(write(fifo_fd, "\n", 1) == 1);
+	REQUIRE(write(rig.fifo_fd, "\n", 1) == 1);
 	wait_log("monitor end", before + 2);
 	agents_monitor_stop(rig.a, 3);
 	CHECK(serial());
 	CHECK_EQ(rig.report_count, 0);
-	finish();
+	rig_finish(&rig);
 }
 
 /* A stop does not wait for a monitor that hangs, and no report comes after it. */
@@ -176,24 +161,24 @@ static void test_stop_preempts(void)
 {
 	const struct rig_result *r;
 
-	fresh();
-	monitor(3, 0, GOOD, held, 0);
+	rig_prepare(&rig, RIG_QUICK);
+	monitor(3, 0, RIG_GOOD, rig.held, 0);
 	wait_log("monitor begin", 1);
-	r = rig_do(&rig, AGENT_STOP, 3, GOOD, params, 20000);
+	r = rig_do(&rig, AGENT_STOP, 3, RIG_GOOD, rig.params, 20000);
 	CHECK_EQ(r->r.rc, 0);
 	CHECK(r->r.queued_ms < 10000);
 	rig_run_ms(&rig, 3 * AGENT_INTERVAL_MIN_MS);
 	CHECK_EQ(log_count("monitor begin"), 1);
 	CHECK_EQ(rig.report_count, 0);
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_bad_monitor(void)
 {
 	struct agent_request rq;
 
-	fresh();
-	rq = rig_request(0, AGENT_MONITOR, 3, FAULT, "how=hang\n");
+	rig_prepare(&rig, RIG_QUICK);
+	rq = rig_request(0, AGENT_MONITOR, 3, RIG_FAULT, "how=hang\n");
 	rq.interval_ms = AGENT_INTERVAL_MIN_MS;
 	rq.timeout_ms = 100;
 	CHECK_EQ(agents_monitor_start(rig.a, &rq), 0);
@@ -206,29 +191,29 @@ static void test_bad_monitor(void)
 	CHECK_EQ(rig.reports[2].r.status, AGENT_NOT_INSTALLED);
 	rq.interval_ms = AGENT_INTERVAL_MIN_MS - 1;
 	CHECK_EQ(agents_monitor_start(rig.a, &rq), -EINVAL);
-	finish();
+	rig_finish(&rig);
 }
 
 /* Monitors that hang fill their own pool only. */
 static void test_no_starvation(void)
 {
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	agents_free(rig.a);
 	rig_open_agents(&rig, (struct agents_options){ .max_parallel = 2, .grace_ms = 100 });
 	for (uint32_t id = 10; id < 20; id++)
-		monitor(id, 0, GOOD, held, 0);
+		monitor(id, 0, RIG_GOOD, rig.held, 0);
 	wait_log("monitor begin", 2);
-	CHECK_EQ(rig_do(&rig, AGENT_START, 3, GOOD, params, 20000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 3, RIG_GOOD, rig.params, 20000)->r.rc, 0);
 	CHECK_EQ(log_count("monitor begin"), 2);
 	for (int i = 0; i < 40; i++)
-		REQUIRE(write(fifo_fd, "\n", 1) == 1);
+		REQUIRE(write(rig.fifo_fd, "\n", 1) == 1);
 	for (uint32_t id = 10; id < 20; id++) {
 		char what[64];
 
 		snprintf(what, sizeof(what), "res%u 0 monitor end", id);
 		wait_log(what, 1);
 	}
-	finish();
+	rig_finish(&rig);
 }
 
 int main(void)

@@ -35,7 +35,7 @@ static void test_delay(void)
 {
 	static const char delay[] = "ocf:heartbeat:Delay";
 
-	rig_init(&rig, (struct agents_options){ .grace_ms = 100 });
+	rig_init(&rig, RIG_QUICK);
 	CHECK_EQ(rig_do(&rig, AGENT_START, 1, delay, "startdelay=0\n", 20000)->r.rc, OCF_SUCCESS);
 	CHECK_EQ(rig_do(&rig, AGENT_STOP, 1, delay, "stopdelay=0\nstartdelay=0\n", 20000)->r.rc, OCF_SUCCESS);
 	CHECK_EQ(rig_do(&rig, AGENT_START, 1, delay, "startdelay=600\n", 500)->r.status, AGENT_TIMEOUT);

@@ -5,31 +5,7 @@
 
 #include "tests/unit/agents_rig.h"
 
-#define GOOD "ocf:test:good"
-#define FAULT "ocf:test:fault"
-
 static struct rig rig;
-static char log_path[192], fifo[192], pids[192], params[300], held[600];
-static int fifo_fd;
-
-static void fresh(void)
-{
-	rig_init(&rig, (struct agents_options){ .grace_ms = 100 });
-	snprintf(log_path, sizeof(log_path), "%s/log", rig.dir);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", rig.dir);
-	snprintf(pids, sizeof(pids), "%s/pids", rig.dir);
-	snprintf(params, sizeof(params), "count=1\nlog=%s\n", log_path);
-	snprintf(held, sizeof(held), "%swait=%s\n", params, fifo);
-	REQUIRE(mkfifo(fifo, 0600) == 0);
-	fifo_fd = open(fifo, O_RDWR | O_CLOEXEC);
-	REQUIRE(fifo_fd >= 0);
-}
-
-static void finish(void)
-{
-	close(fifo_fd);
-	rig_done(&rig);
-}
 
 static struct agent_record found[8];
 static unsigned int found_count;
@@ -74,17 +50,17 @@ static bool log_has(struct rig *r, void *data)
 	char text[4096];
 
 	(void)r;
-	return strstr(rig_read(log_path, text, sizeof(text)), data) != NULL;
+	return strstr(rig_read(rig.log, text, sizeof(text)), data) != NULL;
 }
 
 static void test_life(void)
 {
 	struct agent_request rq;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	CHECK_EQ(list(), 0);
 	CHECK_EQ(found_count, 0);
-	rq = rig_request(1, AGENT_START, 12, GOOD, held);
+	rq = rig_request(1, AGENT_START, 12, RIG_GOOD, rig.held);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	/* Spawned, not ended: already on record. */
 	CHECK_EQ(list(), 0);
@@ -92,28 +68,28 @@ static void test_life(void)
 	CHECK_EQ(found[0].resource_id, 12);
 	CHECK_STR(found[0].resource, "res12");
 	CHECK_STR(found[0].role, "role1");
-	CHECK_STR(found[0].agent, GOOD);
-	CHECK_STR(found[0].params, held);
+	CHECK_STR(found[0].agent, RIG_GOOD);
+	CHECK_STR(found[0].params, rig.held);
 	CHECK_EQ(found[0].stop_timeout_ms, 20000);
 	CHECK(file_there("running/12"));
-	REQUIRE(write(fifo_fd, "\n", 1) == 1);
+	REQUIRE(write(rig.fifo_fd, "\n", 1) == 1);
 	rig_wait_results(&rig, 1);
 	CHECK(file_there("active/12") && !file_there("running/12"));
 	/* A stop that failed proves nothing. */
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, FAULT, "how=exit\ncode=1\n", 5000)->r.rc, 1);
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, RIG_FAULT, "how=exit\ncode=1\n", 5000)->r.rc, 1);
 	CHECK(file_there("active/12"));
-	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 12, GOOD, params, 5000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 12, RIG_GOOD, rig.params, 5000)->r.rc, 0);
 	CHECK(file_there("active/12"));
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, GOOD, params, 5000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, RIG_GOOD, rig.params, 5000)->r.rc, 0);
 	CHECK(!file_there("active/12"));
 	/* A start that failed may have left something. A monitor that says "not running" settles it. */
-	CHECK_EQ(rig_do(&rig, AGENT_START, 12, FAULT, "how=exit\ncode=1\n", 5000)->r.rc, 1);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 12, RIG_FAULT, "how=exit\ncode=1\n", 5000)->r.rc, 1);
 	CHECK(file_there("active/12"));
-	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 12, GOOD, params, 5000)->r.rc, 7);
+	CHECK_EQ(rig_do(&rig, AGENT_MONITOR, 12, RIG_GOOD, rig.params, 5000)->r.rc, 7);
 	CHECK(!file_there("active/12"));
-	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_FROM, 12, GOOD, params, 5000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_MIGRATE_FROM, 12, RIG_GOOD, rig.params, 5000)->r.rc, 0);
 	CHECK(file_there("active/12"));
-	finish();
+	rig_finish(&rig);
 }
 
 /* Another daemon runs the operation and is killed in the middle of it; ours takes over. */
@@ -138,44 +114,44 @@ static void crash_during(struct agent_request rq, bool (*when)(struct rig *rig, 
 	REQUIRE(rig_wait(&rig, when, data));
 	REQUIRE(kill(pid, SIGKILL) == 0);
 	REQUIRE(waitpid(pid, NULL, 0) == pid);
-	rig_open_agents(&rig, (struct agents_options){ .grace_ms = 100 });
+	rig_open_agents(&rig, RIG_QUICK);
 }
 
 static void test_orphan_is_waited_for(void)
 {
 	struct agent_request rq;
 
-	fresh();
-	rq = rig_request(1, AGENT_START, 12, GOOD, held);
+	rig_prepare(&rig, RIG_QUICK);
+	rq = rig_request(1, AGENT_START, 12, RIG_GOOD, rig.held);
 	crash_during(rq, log_has, (void *)"start begin");
 	CHECK_EQ(agents_pending(rig.a, 12), 1);
 	CHECK_EQ(agents_pending(rig.a, 0), 1);
 	CHECK_EQ(list(), 0);
 	CHECK_EQ(found_count, 1);
-	rq = rig_request(2, AGENT_MONITOR, 12, GOOD, params);
+	rq = rig_request(2, AGENT_MONITOR, 12, RIG_GOOD, rig.params);
 	CHECK_EQ(agents_run(rig.a, &rq), 0);
 	CHECK_EQ(agents_pending(rig.a, 12), 2);
 	rig_run_ms(&rig, 100);
 	CHECK(!log_has(&rig, (void *)"monitor begin"));
-	REQUIRE(write(fifo_fd, "\n", 1) == 1);
+	REQUIRE(write(rig.fifo_fd, "\n", 1) == 1);
 	rig_wait_results(&rig, 1);
 	CHECK(log_has(&rig, (void *)"start begin\nres12 0 start end\nres12 0 monitor begin\n"));
 	CHECK_EQ(rig_last(&rig)->r.rc, 0);
 	CHECK(!file_there("running/12"));
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_orphan_is_killed_for_stop(void)
 {
 	struct agent_request rq;
 
-	fresh();
-	rq = rig_request(1, AGENT_START, 12, GOOD, held);
+	rig_prepare(&rig, RIG_QUICK);
+	rq = rig_request(1, AGENT_START, 12, RIG_GOOD, rig.held);
 	crash_during(rq, log_has, (void *)"start begin");
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, GOOD, params, 20000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, RIG_GOOD, rig.params, 20000)->r.rc, 0);
 	CHECK(!log_has(&rig, (void *)"start end"));
 	CHECK(!file_there("active/12"));
-	finish();
+	rig_finish(&rig);
 }
 
 static bool pids_noted(struct rig *r, void *data)
@@ -184,7 +160,7 @@ static bool pids_noted(struct rig *r, void *data)
 
 	(void)r;
 	(void)data;
-	rig_pids_alive(pids, &noted);
+	rig_pids_alive(rig.pids, &noted);
 	return noted >= 2;
 }
 
@@ -194,16 +170,16 @@ static void test_orphan_times_out(void)
 	struct agent_request rq;
 	char text[300];
 
-	fresh();
-	snprintf(text, sizeof(text), "how=ignore_term\npids=%s\n", pids);
-	rq = rig_request(1, AGENT_STOP, 12, FAULT, text);
+	rig_prepare(&rig, RIG_QUICK);
+	snprintf(text, sizeof(text), "how=ignore_term\npids=%s\n", rig.pids);
+	rq = rig_request(1, AGENT_STOP, 12, RIG_FAULT, text);
 	rq.timeout_ms = 400;
 	crash_during(rq, pids_noted, NULL);
 	CHECK_EQ(agents_pending(rig.a, 12), 1);
-	CHECK(rig_wait(&rig, rig_pids_dead, pids));
-	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, GOOD, params, 20000)->r.rc, 0);
+	CHECK(rig_wait(&rig, rig_pids_dead, rig.pids));
+	CHECK_EQ(rig_do(&rig, AGENT_STOP, 12, RIG_GOOD, rig.params, 20000)->r.rc, 0);
 	CHECK_EQ(agents_pending(rig.a, 0), 0);
-	finish();
+	rig_finish(&rig);
 }
 
 /* A stale note must neither block the resource nor kill a stranger who has the pid now. */
@@ -211,7 +187,7 @@ static void test_stale(void)
 {
 	char line[512], note[700], *at;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	agents_free(rig.a);
 	rig_read("/proc/self/stat", line, sizeof(line));
 	at = strrchr(line, ')'); /* another start time: field 22 */
@@ -222,18 +198,18 @@ static void test_stale(void)
 	file_write("running/13", "clusterd-running 1 start 1\n");
 	file_write("running/14", "rubbish");
 	file_write("running/notanumber", "rubbish");
-	rig_open_agents(&rig, (struct agents_options){ .grace_ms = 100 });
+	rig_open_agents(&rig, RIG_QUICK);
 	CHECK_EQ(agents_pending(rig.a, 0), 0);
 	CHECK(!file_there("running/12") && !file_there("running/13") && !file_there("running/14"));
-	CHECK_EQ(rig_do(&rig, AGENT_START, 12, GOOD, params, 5000)->r.rc, 0);
-	finish();
+	CHECK_EQ(rig_do(&rig, AGENT_START, 12, RIG_GOOD, rig.params, 5000)->r.rc, 0);
+	rig_finish(&rig);
 }
 
 static void test_damaged(void)
 {
-	fresh();
-	CHECK_EQ(rig_do(&rig, AGENT_START, 20, GOOD, params, 5000)->r.rc, 0);
-	CHECK_EQ(rig_do(&rig, AGENT_START, 3, GOOD, params, 5000)->r.rc, 0);
+	rig_prepare(&rig, RIG_QUICK);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 20, RIG_GOOD, rig.params, 5000)->r.rc, 0);
+	CHECK_EQ(rig_do(&rig, AGENT_START, 3, RIG_GOOD, rig.params, 5000)->r.rc, 0);
 	file_write("active/5", "clusterd-active 1\nresource x\nrole y\nagent ../../bin/sh\ntimeout 1\nparams\n");
 	file_write("active/.7", "left over");
 	CHECK_EQ(list(), -EBADMSG);
@@ -241,7 +217,7 @@ static void test_damaged(void)
 	CHECK_EQ(found_count, 2);
 	CHECK_EQ(found[0].resource_id, 3);
 	CHECK_EQ(found[1].resource_id, 20);
-	finish();
+	rig_finish(&rig);
 }
 
 /* No space for the record: a start is refused and runs nothing, a stop is tried all the same. */
@@ -250,23 +226,23 @@ static void test_no_space(void)
 	struct rlimit old, none;
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	REQUIRE(!getrlimit(RLIMIT_FSIZE, &old));
 	none = old;
 	none.rlim_cur = 0;
 	signal(SIGXFSZ, SIG_IGN);
 	REQUIRE(!setrlimit(RLIMIT_FSIZE, &none));
-	r = rig_do(&rig, AGENT_START, 12, FAULT, "how=silent\n", 5000);
+	r = rig_do(&rig, AGENT_START, 12, RIG_FAULT, "how=silent\n", 5000);
 	CHECK_EQ(r->r.status, AGENT_SPAWN_FAILED);
 	CHECK_EQ(r->r.rc, OCF_ERR_GENERIC);
 	CHECK_CONTAINS(r->text, "not started, because that could not be recorded in ");
 	CHECK_EQ(r->r.output_total, 0);
-	r = rig_do(&rig, AGENT_STOP, 12, FAULT, "how=exit\ncode=0\n", 5000);
+	r = rig_do(&rig, AGENT_STOP, 12, RIG_FAULT, "how=exit\ncode=0\n", 5000);
 	REQUIRE(!setrlimit(RLIMIT_FSIZE, &old));
 	CHECK_EQ(r->r.status, AGENT_DONE);
 	CHECK_EQ(r->r.rc, 0);
 	CHECK(!file_there("active/12"));
-	finish();
+	rig_finish(&rig);
 }
 
 /* A start that could not run its agent leaves nothing that a later run of clusterd would have to stop. */
@@ -289,10 +265,10 @@ static void test_no_directory(void)
 	char error[AGENT_REPORT_SIZE];
 	struct agents *a = NULL;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	CHECK_EQ(agents_new(rig.loop, &options, &callbacks, NULL, &a, error), -ENOENT);
 	CHECK_CONTAINS(error, "/proc/no/such");
-	finish();
+	rig_finish(&rig);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 #include "proto/message.h"
 #include "proto/object_text.h"
 
+#include "tests/lib/any_names.h"
 #include "tests/lib/check.h"
 
 #define SEEDS 2000
@@ -213,28 +214,9 @@ static void test_object(void)
 	}
 }
 
-/* Names of objects: any id has one. */
-static uint32_t id_of(void *user, uint32_t kind, const char *name)
-{
-	(void)user;
-	(void)kind;
-	return (uint32_t)strtoul(name + 1, NULL, 10);
-}
-
-static const char *name_of(void *user, uint32_t kind, uint32_t id)
-{
-	static char name[16];
-
-	(void)user;
-	(void)kind;
-	snprintf(name, sizeof(name), "o%u", id);
-	return name;
-}
-
 /* What is printed is read back to the same value, for what people may set. */
 static void test_text(void)
 {
-	static const struct name_resolver names = { id_of, name_of, NULL };
 	char text[FIELD_TEXT_MAX], error[TEXT_SIZE];
 	union any_object made, got;
 	const struct object_type *type = random_object(&made);
@@ -245,10 +227,10 @@ static void test_text(void)
 
 		if (f->type == FIELD_NAME || f->type == FIELD_TEXT)
 			continue;
-		REQUIRE(field_print(f, &made, &names, text, sizeof(text)) >= 0);
+		REQUIRE(field_print(f, &made, &any_names, text, sizeof(text)) >= 0);
 		if (!strcmp(text, "?"))
 			continue; /* an enum without a zero */
-		if (!CHECK_EQ(field_parse(type, f, &got, EDIT_SET, text, &names, error), 0))
+		if (!CHECK_EQ(field_parse(type, f, &got, EDIT_SET, text, &any_names, error), 0))
 			fprintf(stderr, "\t%s=%s: %s\n", f->name, text, error);
 	}
 	CHECK_MEM(&got, &made, type->size);
