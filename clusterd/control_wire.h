@@ -14,6 +14,7 @@
 #include <qb/qbipcc.h>
 
 #include "bounds.h"
+#include "text.h"
 
 #define CONTROL_RUN_DIR "/run/clusterd"
 #define CONTROL_NAME "clusterd"
@@ -39,7 +40,7 @@ static inline void control_name(const char *run_dir, char out[CONTROL_NAME_SIZE]
 	uint32_t hash = 2166136261u;
 
 	if (!run_dir || !strcmp(run_dir, CONTROL_RUN_DIR)) {
-		snprintf(out, CONTROL_NAME_SIZE, "%s", CONTROL_NAME);
+		text_copy(out, CONTROL_NAME_SIZE, CONTROL_NAME);
 		return;
 	}
 	for (const char *p = run_dir; *p; p++)

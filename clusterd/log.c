@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
 #include "units.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
@@ -261,7 +262,7 @@ int log_recorder_dump(const char *path, char *ret_path, size_t size)
 	if (n < 0)
 		return (int)n;
 	if (ret_path)
-		snprintf(ret_path, size, "%s", path);
+		text_copy(ret_path, size, path);
 	return 0;
 }
 
@@ -429,8 +430,8 @@ int log_open(const char *program, const struct log_config *config, char *text, s
 	int error;
 
 	text[0] = '\0';
-	snprintf(program_name, sizeof(program_name), "%s", program);
-	snprintf(recorder_dir, sizeof(recorder_dir), "%s", config->state_dir ? config->state_dir : "");
+	text_copy(program_name, sizeof(program_name), program);
+	text_copy(recorder_dir, sizeof(recorder_dir), config->state_dir);
 	qb_log_init(program_name, LOG_DAEMON, LOG_EMERG);
 	qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_ENABLED, QB_FALSE);
 	if (config->to_syslog) {
@@ -440,7 +441,7 @@ int log_open(const char *program, const struct log_config *config, char *text, s
 	}
 	error = 0;
 	if (config->file && config->file[0]) {
-		snprintf(file_path, sizeof(file_path), "%s", config->file);
+		text_copy(file_path, sizeof(file_path), config->file);
 		error = file_open();
 		if (error)
 			snprintf(text, text_size, "log_file = %s: cannot be opened: %s", config->file, strerror(-error));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "text.h"
 #include "units.h"
 
 #define KEY_DISTANCE_MAX 3 /* edits between a typo and the key that is suggested */
@@ -72,7 +73,7 @@ void options_default(struct options *out)
 		else if (row->type >= OPTION_NUMBER_TYPE)
 			*(uint32_t *)member_of(out, row) = row->default_number;
 		else
-			snprintf(member_of(out, row), row->size, "%s", row->default_text);
+			text_copy(member_of(out, row), row->size, row->default_text);
 	}
 }
 
@@ -255,7 +256,7 @@ static void set_value(struct options *o, const struct option_row *row, const cha
 	else if (row->type == OPTION_CHOICE_TYPE && !choice_valid(value, row->choices))
 		wrong = "allowed";
 	if (!wrong)
-		snprintf(member_of(o, row), row->size, "%s", value);
+		text_copy(member_of(o, row), row->size, value);
 	else if (row->type == OPTION_CHOICE_TYPE)
 		problem(at->problems, "%s:%u: %s = %s: allowed: %s", at->file, at->line, row->key, value, row->choices);
 	else if (strlen(value) >= row->size)
@@ -407,10 +408,10 @@ int options_show(const struct options *o, const char *key, char *out, size_t siz
 		return -ENOENT;
 	member = (const char *)o + row->offset;
 	if (row->type == OPTION_BOOL_TYPE)
-		snprintf(out, size, "%s", *(const bool *)member ? "yes" : "no");
+		text_copy(out, size, *(const bool *)member ? "yes" : "no");
 	else if (row->type >= OPTION_NUMBER_TYPE)
 		number_show(*(const uint32_t *)member, row->type, out, size);
 	else
-		snprintf(out, size, "%s", (const char *)member);
+		text_copy(out, size, (const char *)member);
 	return 0;
 }

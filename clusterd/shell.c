@@ -20,6 +20,7 @@
 #include "clusterd/io/soon.h"
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
+#include "text.h"
 
 #define STORE_CLOSE_MS 2000
 #define RECORDER_SAVE_MS 500
@@ -432,10 +433,10 @@ static void fill_config(const struct shell *s, const struct ring_info *info, str
 	read_confirmed(s, c);
 	for (uint32_t i = 0; i < info->node_count; i++)
 		c->configured |= NODE_BIT(info->nodes[i].id);
-	snprintf(c->node_name, NAME_SIZE, "%s", s->node_name);
-	snprintf(c->cluster_name, NAME_SIZE, "%s", o->cluster_name[0] ? o->cluster_name : info->cluster_name);
-	snprintf(c->site, NAME_SIZE, "%s", o->site);
-	snprintf(c->fault_domain, NAME_SIZE, "%s", o->fault_domain);
+	text_copy(c->node_name, NAME_SIZE, s->node_name);
+	text_copy(c->cluster_name, NAME_SIZE, o->cluster_name[0] ? o->cluster_name : info->cluster_name);
+	text_copy(c->site, NAME_SIZE, o->site);
+	text_copy(c->fault_domain, NAME_SIZE, o->fault_domain);
 	c->cpu = o->cpu ? o->cpu : (uint32_t)(cores > 0 ? cores : 1) * 100;
 	c->memory_mb = o->memory_mib ? o->memory_mib : machine_memory_mb();
 	c->watchdog_ms = s->watchdog ? o->watchdog_timeout_ms : 0;
@@ -495,9 +496,9 @@ static int own_name(struct shell *s, const struct ring_info *info, char *text, s
 	s->self = info->self;
 	for (uint32_t i = 0; i < info->node_count; i++)
 		if (info->nodes[i].id == info->self)
-			snprintf(s->node_name, sizeof(s->node_name), "%s", info->nodes[i].name);
+			text_copy(s->node_name, sizeof(s->node_name), info->nodes[i].name);
 	if (s->options.node_name[0])
-		snprintf(s->node_name, sizeof(s->node_name), "%s", s->options.node_name);
+		text_copy(s->node_name, sizeof(s->node_name), s->options.node_name);
 	if (s->self && s->self <= NODE_MAX && s->node_name[0])
 		return 0;
 	snprintf(text, size, "corosync.conf: this node (id %u) is not in the node list, or its id is not 1 to %d",

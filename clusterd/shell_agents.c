@@ -7,6 +7,7 @@
 
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
+#include "text.h"
 
 #define OUTPUT_KEEP (64 * 1024)          /* meta-data for clients comes whole */
 #define PROBE_OP ((uint64_t)3 << 62)     /* probes of the first moments; the core's own numbers never reach here */
@@ -264,7 +265,7 @@ int shell_agents_open(struct shell *s, char *text, size_t text_size)
 	int ret = agents_new(s->loop, &options, &callbacks, s, &s->agents, error);
 
 	if (ret) {
-		snprintf(text, text_size, "%s", error);
+		text_copy(text, text_size, error);
 		return ret;
 	}
 	s->inventory = calloc(RESOURCE_MAX, sizeof(*s->inventory));

@@ -13,6 +13,7 @@
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
 #include "proto/object_text.h"
+#include "text.h"
 
 #define LOG_TAIL_MAX (256 * 1024)   /* bytes of the log a client can see */
 #define STATUS_WAIT_MAX_MS 60000
@@ -192,9 +193,9 @@ static void status(struct shell *s, uint32_t conn)
 	a->stop_left_ms = c.stop_left_ms;
 	a->witness_held = c.witness_held;
 	a->watchdog_ms = s->watchdog ? s->options.watchdog_timeout_ms : 0;
-	snprintf(a->store_error, TEXT_SIZE, "%.*s", TEXT_SIZE - 1, store.error ? store.error_text : "");
-	snprintf(a->version, TEXT_SIZE, "%s", VERSION);
-	snprintf(a->text, TEXT_SIZE, "%s", c.text);
+	text_copy(a->store_error, TEXT_SIZE, store.error ? store.error_text : "");
+	text_copy(a->version, TEXT_SIZE, VERSION);
+	text_copy(a->text, TEXT_SIZE, c.text);
 	send_last(s, conn, &m);
 }
 
@@ -322,7 +323,7 @@ static void stop_node(struct shell *s, uint32_t conn, bool force)
 	op->force = force;
 	op->n_fields = 0;
 	op->arg[0] = '\0';
-	snprintf(op->name, sizeof(op->name), "%s", state_name(core_state(s->core), KIND_NODE, s->self));
+	text_copy(op->name, sizeof(op->name), state_name(core_state(s->core), KIND_NODE, s->self));
 	change_op_encode(&w, op);
 	shell_control_submit(s, conn, bytes, writer_len(&w));
 }

@@ -19,6 +19,7 @@
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
 #include "proto/object_text.h"
+#include "text.h"
 #include "units.h"
 
 #define META_TIMEOUT_MS 20000
@@ -96,7 +97,7 @@ static struct candidate *candidate_of(struct vetting *v, const char *name)
 		c->resource = *old;
 	else
 		object_init(object_type(KIND_RESOURCE), &c->resource, 1);
-	snprintf(c->resource.name, NAME_SIZE, "%s", name);
+	text_copy(c->resource.name, NAME_SIZE, name);
 	return c;
 }
 
@@ -128,12 +129,12 @@ static int gather_op(struct vetting *v, const struct change_op *op)
 	if (!c)
 		return -ENOMEM;
 	if (op->verb == VERB_RENAME) {
-		snprintf(c->resource.name, NAME_SIZE, "%s", op->arg);
+		text_copy(c->resource.name, NAME_SIZE, op->arg);
 		return 0;
 	}
 	if (op->verb != VERB_SET) {
 		object_init(object_type(KIND_RESOURCE), &c->resource, 1);
-		snprintf(c->resource.name, NAME_SIZE, "%s", op->name);
+		text_copy(c->resource.name, NAME_SIZE, op->name);
 		c->touched = op->verb == VERB_CREATE;
 	}
 	c->skip = c->skip || op->force;

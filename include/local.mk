@@ -5,5 +5,6 @@ noinst_HEADERS += \
 	include/bounds.h \
 	include/bytes.h \
 	include/cleanup.h \
+	include/text.h \
 	include/units.h \
 	$(NULL)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text.h"
+
 #define MS_PER_DAY (24ull * MS_PER_HOUR)
 
 /* What a parser of one type gets. */
@@ -450,8 +452,7 @@ static int params_parse(const struct parse *p)
 		rc = params_set(p, params);
 	if (rc < 0)
 		return rc;
-	/* strncpy's padding is wanted: what follows the text is zero, whatever was there before. */
-	strncpy(p->at, params, PARAMS_SIZE);
+	text_copy(p->at, PARAMS_SIZE, params);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "clusterd/core/core_private.h"
 #include "clusterd/core/resource.h"
 #include "clusterd/core/timetable.h"
+#include "text.h"
 
 static const struct resource *own_resource(const struct core *c, uint32_t id)
 {
@@ -277,7 +278,6 @@ static void keep_result(struct core *c, const struct core_event *e)
 {
 	struct local *l = &c->local;
 	struct local_result *r = &l->results[e->agent.resource];
-	size_t n = e->agent.output ? strnlen(e->agent.output, TEXT_SIZE - 1) : 0;
 
 	drop_result(l, e->agent.resource);
 	r->present = 1;
@@ -286,9 +286,7 @@ static void keep_result(struct core *c, const struct core_event *e)
 	r->rc = e->agent.rc;
 	r->action = (uint8_t)e->agent.action;
 	r->status = (uint8_t)e->agent.status;
-	memset(r->output, 0, sizeof(r->output));
-	if (n)
-		memcpy(r->output, e->agent.output, n);
+	text_copy(r->output, sizeof(r->output), e->agent.output);
 	push_results(c);
 }
 

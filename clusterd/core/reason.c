@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clusterd/core/reason.h"
+#include "text.h"
 
 static const struct reason_row {
 	uint32_t number;
@@ -73,14 +74,6 @@ size_t reason_format(uint32_t reason, const char *object, const char *node, cons
 	return at;
 }
 
-static void copy_text(char *to, size_t size, const char *from)
-{
-	size_t n = strnlen(from, size - 1);
-
-	memcpy(to, from, n);
-	memset(to + n, 0, size - n);
-}
-
 void event_add(struct state *s, const struct event_about *about)
 {
 	struct cluster *c = state_edit(s, KIND_CLUSTER, 1);
@@ -97,10 +90,10 @@ void event_add(struct state *s, const struct event_about *about)
 	e->reason = about->reason;
 	e->about = about->kind;
 	e->about_id = about->id;
-	copy_text(e->about_name, sizeof(e->about_name), name ? name : "");
+	text_copy(e->about_name, sizeof(e->about_name), name);
 	e->node = about->node;
 	e->other = about->other;
-	copy_text(e->detail, sizeof(e->detail), about->detail ? about->detail : "");
+	text_copy(e->detail, sizeof(e->detail), about->detail);
 	e->epoch = s->tag.epoch;
 	e->seq = s->tag.seq;
 }

@@ -7,6 +7,7 @@
 #include "clusterd/core/state.h"
 #include "clusterd/core/state_index.h"
 #include "proto/object_text.h"
+#include "text.h"
 
 #define AT_AHEAD_MAX_MS (10 * MS_PER_MINUTE)
 
@@ -165,13 +166,8 @@ uint32_t state_create(struct state *s, uint32_t kind, const char *name, uint32_t
 	object_init(object_type(kind), o, id);
 	o->dirty = dirty;
 	o->hash = hash;
-	if (kind != KIND_EVENT) {
-		char *to = (char *)o + sizeof(struct object);
-		size_t n = strnlen(name, NAME_SIZE - 1);
-
-		memcpy(to, name, n);
-		to[n] = '\0';
-	}
+	if (kind != KIND_EVENT)
+		text_copy((char *)o + sizeof(struct object), NAME_SIZE, name);
 	state_index_add(s, kind, id);
 	return id;
 }
@@ -190,11 +186,9 @@ void state_delete(struct state *s, uint32_t kind, uint32_t id)
 void state_rename(struct state *s, uint32_t kind, uint32_t id, const char *name)
 {
 	char *to = (char *)state_edit(s, kind, id) + sizeof(struct object);
-	size_t n = strnlen(name, NAME_SIZE - 1);
 
 	state_index_remove_name(s, kind, id);
-	memset(to, 0, NAME_SIZE);
-	memcpy(to, name, n);
+	text_copy(to, NAME_SIZE, name);
 	state_index_add_name(s, kind, id);
 }
 

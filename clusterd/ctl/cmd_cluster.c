@@ -9,6 +9,7 @@
 #include "clusterd/ctl/ctl_link.h"
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/votes.h"
+#include "text.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -155,7 +156,7 @@ int cmd_version(struct ctl *ctl)
 
 	if (!ctl_link_open(ctl->options.socket, ctl_patience(ctl), &link)) {
 		if (!ctl_link_send(link, &m) && !ctl_link_receive(link, ctl_patience(ctl), &m) && m.type == ANSWER_STATUS)
-			snprintf(daemon, sizeof(daemon), "%s", m.answer_status.version);
+			text_copy(daemon, sizeof(daemon), m.answer_status.version);
 		ctl->link = link;
 		if (*daemon && !ctl_view_load(ctl))
 			level = ctl_cluster(ctl)->level;

@@ -7,6 +7,7 @@
 
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "text.h"
 
 #define HOST_NAME_SIZE 256
 
@@ -28,7 +29,7 @@ static int stop_here(struct ctl *ctl, const struct node *n)
 	int rc;
 
 	m.ctl_stop.force = ctl->options.force;
-	snprintf(goal.name, sizeof(goal.name), "%s", n->name);
+	text_copy(goal.name, sizeof(goal.name), n->name);
 	rc = ctl_ask(ctl, &m, false);
 	if (!rc && ctl->options.wait)
 		rc = ctl_wait(ctl, &goal, 1);

@@ -5,6 +5,7 @@
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "text.h"
 
 int cmd_list(struct ctl *ctl)
 {
@@ -35,7 +36,7 @@ static void show_params(const struct ctl *ctl, const char *params)
 		size_t n = strcspn(p, "\n");
 		char line[PARAMS_SIZE];
 
-		snprintf(line, sizeof(line), "%.*s", (int)n, p);
+		text_copy_n(line, sizeof(line), p, n);
 		fprintf(ctl->out, "  %-20s  %s\n", first ? "params" : "", ctl_clean(line, text, sizeof(text)));
 		p += n + (p[n] == '\n');
 	}

@@ -5,6 +5,7 @@
 #include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/votes.h"
+#include "text.h"
 
 static bool is_away(const struct ctl *ctl, uint32_t node)
 {
@@ -153,7 +154,7 @@ void ctl_table_plain(const struct ctl *ctl, uint32_t kind)
 	for (size_t i = 0; i < type->n_fields && n < TABLE_COLUMN_MAX - 1; i++) {
 		const struct field *f = &type->fields[i];
 
-		snprintf(head_text[n], sizeof(head_text[n]), "%s", f->flags & FIELD_FLAG_K ? type->name : f->name);
+		text_copy(head_text[n], sizeof(head_text[n]), f->flags & FIELD_FLAG_K ? type->name : f->name);
 		for (char *p = head_text[n]; *p; p++)
 			*p = (char)(*p == '_' ? ' ' : *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
 		heads[n] = head_text[n];

@@ -15,6 +15,7 @@
 #include "clusterd/ctl/ctl_agents.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "text.h"
 
 #ifndef OCF_ROOT_DIR
 #define OCF_ROOT_DIR "/usr/lib/ocf"
@@ -105,7 +106,7 @@ static int metadata_fetch(struct ctl *ctl, const char *agent, char *text, size_t
 	struct message m = { .type = CTL_METADATA };
 	int rc;
 
-	snprintf(m.ctl_metadata.agent, sizeof(m.ctl_metadata.agent), "%s", agent);
+	text_copy(m.ctl_metadata.agent, sizeof(m.ctl_metadata.agent), agent);
 	rc = ctl_link_send(ctl->link, &m);
 	while (!rc) {
 		rc = ctl_link_receive(ctl->link, ctl->timeout_s * MS_PER_SECOND, &m);
@@ -115,7 +116,7 @@ static int metadata_fetch(struct ctl *ctl, const char *agent, char *text, size_t
 		} else if (!rc && m.type == ANSWER && m.answer.refusal) {
 			char detail[4 * TEXT_SIZE];
 
-			snprintf(detail, sizeof(detail), "%.*s", (int)m.answer.detail.len, (const char *)m.answer.detail.data);
+			text_copy_n(detail, sizeof(detail), (const char *)m.answer.detail.data, m.answer.detail.len);
 			return ctl_refused(ctl, (enum refusal)m.answer.refusal, detail);
 		} else if (!rc && m.type == ANSWER) {
 			return 0;
@@ -156,7 +157,7 @@ static const char *attribute(xmlNodePtr node, const char *name, char *out, size_
 {
 	xmlChar *v = node ? xmlGetProp(node, (const xmlChar *)name) : NULL;
 
-	snprintf(out, size, "%s", v ? (const char *)v : "");
+	text_copy(out, size, (const char *)v);
 	xmlFree(v);
 	return out;
 }

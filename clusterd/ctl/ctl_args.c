@@ -8,6 +8,7 @@
 
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "text.h"
 
 const struct ctl_option ctl_option_rows[OPT_NUMBER_MAX] = {
 #define CTL_FLAG(member, name, letter, global, help) { name, letter, global, NULL, help, offsetof(struct ctl_options, member) },
@@ -40,7 +41,7 @@ bool ctl_word_next(const char **args, struct ctl_word *ret)
 		p++;
 	}
 	n = strcspn(p, " .]");
-	snprintf(ret->name, sizeof(ret->name), "%.*s", (int)n, p);
+	text_copy_n(ret->name, sizeof(ret->name), p, n);
 	ret->repeats = !strncmp(p + n, "...", 3);
 	*args = p + strcspn(p, " ");
 	return true;

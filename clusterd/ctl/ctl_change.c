@@ -6,6 +6,7 @@
 
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "text.h"
 
 #define PROGRESS_FIRST_MS 2000 /* an answer that takes longer is explained … */
 #define PROGRESS_EVERY_MS 5000 /* … again and again */
@@ -40,8 +41,8 @@ void ctl_change_op(struct ctl_change *c, enum change_verb verb, uint32_t kind, c
 	c->op.kind = (uint8_t)kind;
 	c->op.force = 0;
 	c->op.n_fields = 0;
-	snprintf(c->op.name, sizeof(c->op.name), "%s", name);
-	snprintf(c->op.arg, sizeof(c->op.arg), "%s", arg ? arg : "");
+	text_copy(c->op.name, sizeof(c->op.name), name);
+	text_copy(c->op.arg, sizeof(c->op.arg), arg);
 }
 
 int ctl_change_field(struct ctl *ctl, struct ctl_change *c, const struct field *field, enum edit_how how, const char *value)
@@ -95,7 +96,7 @@ int ctl_change_assign(struct ctl *ctl, struct ctl_change *c, const char *assignm
 		how = eq[-1] == '+' ? EDIT_ADD : EDIT_REMOVE;
 		n--;
 	}
-	snprintf(name, sizeof(name), "%.*s", (int)n, assignment);
+	text_copy_n(name, sizeof(name), assignment, n);
 	f = object_field(type, name);
 	if (!f || !(f->flags & FIELD_FLAG_C))
 		return field_unknown(ctl, c, type, name);
@@ -158,7 +159,7 @@ void ctl_change_goal(struct ctl_change *c, enum ctl_goal_kind kind, const char *
 		return;
 	g = &c->goals[c->n_goals++];
 	*g = (struct ctl_goal){ .kind = kind, .node = node, .from = from };
-	snprintf(g->name, sizeof(g->name), "%s", name);
+	text_copy(g->name, sizeof(g->name), name);
 }
 
 static void nobody_acts(void *user, const struct core_action *action)
@@ -225,7 +226,7 @@ static int answer_take(struct ctl *ctl, const struct message *m, bool quiet)
 {
 	char detail[4 * TEXT_SIZE];
 
-	snprintf(detail, sizeof(detail), "%.*s", (int)m->answer.detail.len, (const char *)m->answer.detail.data);
+	text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
 	if (m->answer.refusal == REFUSED_NOT_FOUND && ctl->command->needs == CHANGE && ctl_unknown_say(ctl))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (m->answer.refusal)

@@ -7,6 +7,7 @@
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/explain.h"
 #include "clusterd/core/reason.h"
+#include "text.h"
 
 const char *ctl_node_name(const struct ctl *ctl, uint32_t node)
 {
@@ -84,7 +85,7 @@ const char *ctl_field(const struct ctl *ctl, const struct field *field, const vo
 	switch (field->type) {
 	case FIELD_TIME:
 		memcpy(&number, at, sizeof(number));
-		snprintf(out, FIELD_TEXT_MAX, "%s", ctl_time(number, one));
+		text_copy(out, FIELD_TEXT_MAX, ctl_time(number, one));
 		return out;
 	case FIELD_TIMES:
 		times_text((const void *)at, out, FIELD_TEXT_MAX);
@@ -94,7 +95,7 @@ const char *ctl_field(const struct ctl *ctl, const struct field *field, const vo
 		memcpy(&number, at, sizeof(number));
 		snprintf(raw, sizeof(raw), "%016llx", (unsigned long long)number);
 	} else if (!strcmp(field->name, "reason")) {
-		snprintf(raw, sizeof(raw), "%s", reason_name(*(const uint32_t *)(const void *)at));
+		text_copy(raw, sizeof(raw), reason_name(*(const uint32_t *)(const void *)at));
 	} else if (field_print(field, object, &names, raw, sizeof(raw)) < 0) {
 		snprintf(raw, sizeof(raw), "(too long to show)");
 	}

@@ -6,6 +6,7 @@
 
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_agents.h"
+#include "text.h"
 
 static const char *command_spelled(const struct ctl_command *c, char *out, size_t size)
 {
@@ -205,7 +206,7 @@ static void offer_values(struct ctl *ctl, const struct object_type *type, const 
 	size_t op = strspn(assignment + n, "+-=");
 	const struct field *f;
 
-	snprintf(name, sizeof(name), "%.*s", (int)n, assignment);
+	text_copy_n(name, sizeof(name), assignment, n);
 	f = object_field(type, name);
 	if (!f)
 		return;

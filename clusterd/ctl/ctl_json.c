@@ -8,6 +8,7 @@
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/core/reason.h"
 #include "clusterd/core/votes.h"
+#include "text.h"
 
 const char *ctl_plural(uint32_t kind, char out[32])
 {
@@ -82,8 +83,8 @@ static json_t *json_params(const char *params)
 		char name[PARAMS_SIZE], value[PARAMS_SIZE];
 		size_t line = strcspn(p, "\n"), eq = strcspn(p, "=\n");
 
-		snprintf(name, sizeof(name), "%.*s", (int)eq, p);
-		snprintf(value, sizeof(value), "%.*s", (int)(line > eq ? line - eq - 1 : 0), p + eq + 1);
+		text_copy_n(name, sizeof(name), p, eq);
+		text_copy_n(value, sizeof(value), p + eq + 1, line > eq ? line - eq - 1 : 0);
 		json_object_set_new(map, name, ctl_json_text(value));
 		p += line + (p[line] == '\n');
 	}

@@ -7,6 +7,7 @@
 
 #include "clusterd/control_wire.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "text.h"
 
 #define EVENT_SIZE (sizeof(struct control_event_header) + CONTROL_DATA_MAX)
 #define REQUEST_SIZE (sizeof(struct control_request_header) + CONTROL_DATA_MAX)
@@ -41,7 +42,7 @@ static void name_choose(const char *socket, char out[CONTROL_NAME_SIZE])
 	if (!socket || !*socket || *socket == '/')
 		control_name(socket && *socket ? socket : NULL, out);
 	else
-		snprintf(out, CONTROL_NAME_SIZE, "%s", socket);
+		text_copy(out, CONTROL_NAME_SIZE, socket);
 }
 
 /* The handshake by hand: a stopped daemon must not hold us. */

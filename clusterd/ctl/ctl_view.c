@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "text.h"
 
 /* Anonymous memory: zero, and only what is touched is backed; most of a state's tables stay empty. */
 struct state *ctl_state_new(void)
@@ -105,7 +106,7 @@ static int view_take(struct ctl *ctl, const struct message *m)
 		if (m->answer.refusal) {
 			char detail[1024];
 
-			snprintf(detail, sizeof(detail), "%.*s", (int)m->answer.detail.len, (const char *)m->answer.detail.data);
+			text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
 			return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
 		}
 		ctl->view.state->tag = (struct tag){ m->answer.epoch, m->answer.seq };

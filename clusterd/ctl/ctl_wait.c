@@ -7,6 +7,7 @@
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "clusterd/core/reason.h"
+#include "text.h"
 
 #define POLL_MS 5000 /* longest long poll */
 
@@ -151,7 +152,7 @@ static void progress_print(struct ctl *ctl, struct progress *p)
 		goal_line(ctl, &p->goals[i], line, sizeof(line));
 		if (!strcmp(line, p->last[i]))
 			continue;
-		snprintf(p->last[i], sizeof(p->last[i]), "%s", line);
+		text_copy(p->last[i], sizeof(p->last[i]), line);
 		if (*line)
 			fprintf(ctl->err, "%s\n", line);
 	}

@@ -14,6 +14,7 @@
 
 #include "bounds.h"
 #include "cleanup.h"
+#include "text.h"
 
 #define GROUP_FILE "/etc/group"
 #define GROUP_BUFFER_SIZE 65536 /* getgrnam_r(3): the members' names too */
@@ -89,8 +90,8 @@ int access_new(struct access **ret_access, const char *group_full, const char *g
 
 	if (!a)
 		return -ENOMEM;
-	snprintf(a->groups[0].name, NAME_SIZE, "%s", group_full);
-	snprintf(a->groups[1].name, NAME_SIZE, "%s", group_read);
+	text_copy(a->groups[0].name, NAME_SIZE, group_full);
+	text_copy(a->groups[1].name, NAME_SIZE, group_read);
 	a->groups[0].asked = a->groups[1].asked = -1;
 	a->owners = 1;
 	if (!group_in_file(group_full, &gid) || !group_in_file(group_read, &gid)) {

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "text.h"
 #include "units.h"
 
 #define ACTIVE_MAGIC "clusterd-active 1\n"
@@ -176,7 +177,7 @@ static bool running_parse(const char *text, struct record_running *out)
 		if (!strcmp(action, agent_action_name((enum agent_action)i)))
 			out->action = (enum agent_action)i;
 	out->left_ms = deadline > now ? deadline - now : 0;
-	snprintf(out->stat, sizeof(out->stat), "%s", line + 1);
+	text_copy(out->stat, sizeof(out->stat), line + 1);
 	return out->action != AGENT_ACTIONS && out->stat[0];
 }
 
@@ -234,7 +235,7 @@ static int active_read(int dir, uint32_t id, struct agent_record *out)
 	    !agent_name_valid(out->agent) || !agent_params_valid(p))
 		return -EBADMSG;
 	out->stop_timeout_ms = (uint32_t)strtoul(timeout, NULL, 10);
-	snprintf(out->params, sizeof(out->params), "%s", p);
+	text_copy(out->params, sizeof(out->params), p);
 	return 0;
 }
 

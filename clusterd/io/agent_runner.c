@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "clusterd/io/soon.h"
+#include "text.h"
 #include "units.h"
 
 #define NS_PER_MS 1000000ull
@@ -696,11 +697,6 @@ const char *agent_request_fault(const struct agent_request *rq)
 	return NULL;
 }
 
-static void copy(char *out, size_t size, const char *in)
-{
-	snprintf(out, size, "%s", in ? in : "");
-}
-
 int request_copy(struct request *out, const struct agent_request *in)
 {
 	if (agent_request_fault(in))
@@ -713,12 +709,12 @@ int request_copy(struct request *out, const struct agent_request *in)
 		out->timeout_ms = AGENT_TIMEOUT_MIN_MS;
 	out->interval_ms = in->interval_ms;
 	out->level = in->level;
-	copy(out->resource, sizeof(out->resource), in->resource);
-	copy(out->role, sizeof(out->role), in->role);
-	copy(out->agent, sizeof(out->agent), in->agent);
-	copy(out->params, sizeof(out->params), in->params);
-	copy(out->migrate_source, sizeof(out->migrate_source), in->migrate_source);
-	copy(out->migrate_target, sizeof(out->migrate_target), in->migrate_target);
+	text_copy(out->resource, sizeof(out->resource), in->resource);
+	text_copy(out->role, sizeof(out->role), in->role);
+	text_copy(out->agent, sizeof(out->agent), in->agent);
+	text_copy(out->params, sizeof(out->params), in->params);
+	text_copy(out->migrate_source, sizeof(out->migrate_source), in->migrate_source);
+	text_copy(out->migrate_target, sizeof(out->migrate_target), in->migrate_target);
 	return 0;
 }
 
@@ -804,7 +800,7 @@ unsigned int agents_pending(const struct agents *a, uint32_t resource_id)
 
 /* ---- birth and death ---- */
 
-static char *text_copy(const char *text, const char *otherwise)
+static char *text_dup(const char *text, const char *otherwise)
 {
 	return strdup(text && *text ? text : otherwise);
 }
@@ -830,11 +826,11 @@ static int options_copy(struct agents *a, const struct agents_options *o)
 {
 	uint32_t parallel = o->max_parallel ? o->max_parallel : AGENT_PARALLEL_DEFAULT;
 
-	a->ocf_root = text_copy(o->ocf_root, "/usr/lib/ocf");
-	a->run_dir = text_copy(o->run_dir, "/run/clusterd");
-	a->rsctmp = text_copy(o->rsctmp, "/run/resource-agents");
-	a->node_name = text_copy(o->node_name, "localhost");
-	a->cluster_name = text_copy(o->cluster_name, "cluster");
+	a->ocf_root = text_dup(o->ocf_root, "/usr/lib/ocf");
+	a->run_dir = text_dup(o->run_dir, "/run/clusterd");
+	a->rsctmp = text_dup(o->rsctmp, "/run/resource-agents");
+	a->node_name = text_dup(o->node_name, "localhost");
+	a->cluster_name = text_dup(o->cluster_name, "cluster");
 	if (!a->ocf_root || !a->run_dir || !a->rsctmp || !a->node_name || !a->cluster_name)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < AGENT_EXTRA_DIRS && o->agent_dirs[i]; i++) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clusterd/io/process.h"
+#include "text.h"
 #include "units.h"
 
 struct fencing {
@@ -156,7 +157,7 @@ int fence_node(struct fence *f, uint32_t node, const char *node_name)
 	if (!n)
 		return -ENOMEM;
 	memcpy(argv, f->argv, sizeof(argv));
-	snprintf(name, sizeof(name), "%s", node_name);
+	text_copy(name, sizeof(name), node_name);
 	snprintf(id, sizeof(id), "%u", node);
 	argv[f->argc] = name;
 	argv[f->argc + 1] = id;

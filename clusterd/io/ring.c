@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clusterd/io/ring.h"
+#include "text.h"
 
 #define RING_DISPATCH_BUDGET 64 /* deliveries before other sources of the loop get their turn */
 
@@ -394,7 +395,7 @@ int ring_new(struct ring **ret_ring, qb_loop_t *loop, const char *cluster_name, 
 	r->ctx = ctx;
 	r->cpg_fd = r->vq_fd = -1;
 	r->votequorum = -1;
-	snprintf(r->cluster_name, sizeof(r->cluster_name), "%s", cluster_name ? cluster_name : "");
+	text_copy(r->cluster_name, sizeof(r->cluster_name), cluster_name);
 	error = qb_loop_timer_add(loop, QB_LOOP_MED, 0, r, on_connect_timer, &r->connect_timer);
 	if (error) {
 		free(r);

@@ -8,6 +8,7 @@
 #include <corosync/cfg.h>
 
 #include "clusterd/io/ring_private.h"
+#include "text.h"
 
 #define NODELIST_PREFIX "nodelist.node."
 #define NODE_LINKS 8 /* most that corosync has */
@@ -20,7 +21,7 @@ static void text_get(cmap_handle_t h, const char *key, char *out, size_t size)
 	out[0] = '\0';
 	if (cmap_get_string(h, key, &value) != CS_OK)
 		return;
-	snprintf(out, size, "%s", value);
+	text_copy(out, size, value);
 	free(value);
 }
 

@@ -24,6 +24,7 @@
 #include "bytes.h"
 #include "cleanup.h"
 #include "clusterd/io/store_db.h"
+#include "text.h"
 #include "units.h"
 
 #define OP_HEAD_SIZE 10 /* u8 op, u8 kind, u32 id, u32 length */
@@ -143,7 +144,7 @@ static void list_finished(struct store *s, struct batch *list, int error)
 {
 	s->status.transactions++;
 	s->status.error = error;
-	snprintf(s->status.error_text, sizeof(s->status.error_text), "%s", error ? s->db.error_text : "");
+	text_copy(s->status.error_text, sizeof(s->status.error_text), error ? s->db.error_text : "");
 	if (error) {
 		struct batch **end = &list;
 
@@ -183,7 +184,7 @@ static void run_backup(struct store *s)
 	error = store_db_copy(&s->db, path);
 	pthread_mutex_lock(&s->mutex);
 	s->backup.error = error;
-	snprintf(s->backup.text, sizeof(s->backup.text), "%s", error ? s->db.error_text : path);
+	text_copy(s->backup.text, sizeof(s->backup.text), error ? s->db.error_text : path);
 	if (error && !s->backup.text[0])
 		snprintf(s->backup.text, sizeof(s->backup.text), "%s: %s", path, strerror(-error));
 	s->backup.state = BACKUP_DONE;
@@ -305,7 +306,7 @@ static int move_aside(struct store *s, const char *path, char *text, size_t text
 	struct stat st;
 	struct tm tm;
 
-	snprintf(reason, sizeof(reason), "%s", s->db.error_text);
+	text_copy(reason, sizeof(reason), s->db.error_text);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
 	for (unsigned int n = 0;; n++) {
 		if (n)
@@ -593,7 +594,7 @@ int store_backup(struct store *s, const char *path, void (*done)(void *ctx, int 
 	if (s->backup.state != BACKUP_NONE) {
 		error = -EBUSY;
 	} else {
-		snprintf(s->backup.path, sizeof(s->backup.path), "%s", path);
+		text_copy(s->backup.path, sizeof(s->backup.path), path);
 		s->backup.done = done;
 		s->backup.ctx = ctx;
 		s->backup.state = BACKUP_ASKED;

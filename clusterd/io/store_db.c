@@ -13,6 +13,7 @@
 
 #include "bytes.h"
 #include "cleanup.h"
+#include "text.h"
 #include "units.h"
 
 #define KEY_OF(kind, id) ((sqlite3_int64)(kind) << 32 | (id))
@@ -60,7 +61,7 @@ static int db_errno(struct store_db *d, int rc)
 
 	if (rc == SQLITE_OK || rc == SQLITE_DONE || rc == SQLITE_ROW)
 		return 0;
-	snprintf(d->error_text, sizeof(d->error_text), "%s", d->db ? sqlite3_errmsg(d->db) : sqlite3_errstr(rc));
+	text_copy(d->error_text, sizeof(d->error_text), d->db ? sqlite3_errmsg(d->db) : sqlite3_errstr(rc));
 	switch (rc & 0xff) {
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
@@ -226,7 +227,7 @@ static int quick_check(struct store_db *d)
 		rc = sqlite3_step(s);
 	text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
 	if (text && strcmp(text, "ok")) {
-		snprintf(d->error_text, sizeof(d->error_text), "%s", text);
+		text_copy(d->error_text, sizeof(d->error_text), text);
 		error = -EBADMSG;
 	} else {
 		error = db_errno(d, rc);

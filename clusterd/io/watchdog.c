@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
 #include "units.h"
 
 /*
@@ -177,7 +178,7 @@ int watchdog_open(struct watchdog **ret_watchdog, qb_loop_t *loop, enum watchdog
 	w->timeout_ms = timeout_ms;
 	w->fd = -1;
 	if (driver != WATCHDOG_NONE) {
-		snprintf(w->path, sizeof(w->path), "%s", path);
+		text_copy(w->path, sizeof(w->path), path);
 		error = device_check(w, text, text_size);
 	}
 	if (error) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Byte cursors: what is put comes back, and nothing outside the buffer is ever touched. */
+/* Byte cursors and texts of fixed size: what is put comes back, and nothing outside the buffer is ever touched. */
 #include "bytes.h"
+#include "text.h"
 
 #include "tests/lib/check.h"
 
@@ -71,11 +72,35 @@ static void test_text_bounds(void)
 	CHECK_STR(text, "");
 }
 
+/* Cut at the end of the field; whatever was there before, the rest is zero. */
+static void test_field(void)
+{
+	static const char span[4] = { 'a', 'b', 'c', 'd' };
+	char out[6];
+
+	memset(out, 'x', sizeof(out));
+	text_copy(out, sizeof(out), "ab");
+	CHECK_MEM(out, "ab\0\0\0", sizeof(out));
+	text_copy(out, sizeof(out), "abcde\xc3\xa4");
+	CHECK_MEM(out, "abcde", sizeof(out));
+	text_copy(out, sizeof(out), NULL);
+	CHECK_MEM(out, "\0\0\0\0\0", sizeof(out));
+	text_copy_n(out, sizeof(out), span, sizeof(span));
+	CHECK_MEM(out, "abcd\0", sizeof(out));
+	text_copy_n(out, sizeof(out), "ab\0d", 4);
+	CHECK_MEM(out, "ab\0\0\0", sizeof(out));
+	text_copy_n(out, sizeof(out), "abcdefgh", 7);
+	CHECK_MEM(out, "abcde", sizeof(out));
+	text_copy_n(out, sizeof(out), "abcdefgh", 0);
+	CHECK_STR(out, "");
+}
+
 int main(void)
 {
 	test_roundtrip();
 	test_reader_end();
 	test_writer_end();
 	test_text_bounds();
+	test_field();
 	return check_result();
 }
