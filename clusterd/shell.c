@@ -9,13 +9,13 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "clusterd/core/timetable.h"
 #include "clusterd/io/soon.h"
 #include "clusterd/log.h"
@@ -25,13 +25,7 @@
 #define STORE_CLOSE_MS 2000
 #define RECORDER_SAVE_MS 500
 
-static uint64_t wall_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
+static uint64_t wall_ms(void) { return clock_ms(CLOCK_REALTIME); }
 
 void shell_end(struct shell *s, int code)
 {

@@ -5,6 +5,8 @@ noinst_HEADERS += \
 	include/bounds.h \
 	include/bytes.h \
 	include/cleanup.h \
+	include/clock.h \
+	include/splitmix.h \
 	include/text.h \
 	include/units.h \
 	$(NULL)

@@ -6,6 +6,7 @@
 
 #include "clusterd/core/node.h"
 #include "clusterd/core/votes.h"
+#include "splitmix.h"
 
 /* Whatever the original has not committed yet: to the copy it is how things are. */
 static void copy_objects(void *to, const void *from, uint32_t n, size_t size)
@@ -345,14 +346,10 @@ static bool all_sets_survive(struct survey *v, uint32_t k, struct foresee_limit 
 	}
 }
 
-/* SplitMix64 from a fixed seed: the same question has the same answer. */
+/* From a fixed seed: the same question has the same answer. */
 static uint32_t sample(uint64_t *rng, uint32_t below)
 {
-	uint64_t z = *rng += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)((z ^ z >> 31) % below);
+	return (uint32_t)(splitmix_next(rng) % below);
 }
 
 static bool some_sets_survive(struct survey *v, uint32_t k, struct foresee_limit *ret)

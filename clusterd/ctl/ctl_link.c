@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "clock.h"
 #include "clusterd/control_wire.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "text.h"
@@ -19,21 +19,8 @@ struct ctl_link {
 	uint8_t out[REQUEST_SIZE] __attribute__((aligned(8)));
 };
 
-uint64_t ctl_mono_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * MS_PER_SECOND + (uint64_t)t.tv_nsec / 1000000;
-}
-
-uint64_t ctl_wall_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * MS_PER_SECOND + (uint64_t)t.tv_nsec / 1000000;
-}
+uint64_t ctl_mono_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
+uint64_t ctl_wall_ms(void) { return clock_ms(CLOCK_REALTIME); }
 
 static void name_choose(const char *socket, char out[CONTROL_NAME_SIZE])
 {

@@ -10,18 +10,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "splitmix.h"
+
 #define NS_PER_MS 1000000ull
 
 static void on_timer(void *data);
 
-/* splitmix64: resource and level decide where in the interval a monitor runs, on every host and after every restart. */
+/* Resource and level decide where in the interval a monitor runs, on every host and after every restart. */
 static uint64_t spread(uint32_t resource_id, uint32_t level)
 {
-	uint64_t z = ((uint64_t)resource_id << 32 | level) + 0x9e3779b97f4a7c15ull;
+	uint64_t state = (uint64_t)resource_id << 32 | level;
 
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
+	return splitmix_next(&state);
 }
 
 static void monitor_schedule(struct monitor *m, uint64_t due_ms)

@@ -18,23 +18,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "text.h"
 #include "units.h"
 
 #define ACTIVE_MAGIC "clusterd-active 1\n"
 #define RECORD_SIZE (PARAMS_SIZE + 2 * NAME_SIZE + AGENT_NAME_SIZE + 256)
 
-static uint64_t boottime_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * MS_PER_SECOND + (uint64_t)ts.tv_nsec / 1000000;
-}
+static uint64_t boottime_ms(void) { return clock_ms(CLOCK_BOOTTIME); }
 
 static int directory_open(const char *run_dir, const char *name, char *error)
 {

@@ -22,10 +22,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "units.h"
 
 #define CHILD_STACK_SIZE (64 * 1024)
@@ -56,13 +56,7 @@ struct child {
 	volatile int error;
 };
 
-uint64_t process_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * MS_PER_SECOND + (uint64_t)ts.tv_nsec / NS_PER_MS;
-}
+uint64_t process_now_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
 
 int process_stat_parse(const char *line, pid_t *pid, pid_t *session, uint64_t *start)
 {

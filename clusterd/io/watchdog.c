@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "text.h"
 #include "units.h"
 
@@ -34,13 +34,7 @@ struct watchdog {
 	qb_loop_timer_handle timer;
 };
 
-uint64_t watchdog_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * MS_PER_SECOND + (uint64_t)t.tv_nsec / 1000000u;
-}
+uint64_t watchdog_now_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
 
 static int put(struct watchdog *w, const char *text)
 {

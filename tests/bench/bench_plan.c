@@ -13,6 +13,7 @@
 #include "clusterd/core/foresee.h"
 #include "clusterd/core/node.h"
 #include "clusterd/core/place.h"
+#include "splitmix.h"
 #include "tests/lib/check.h"
 
 #define NODES NODE_MAX
@@ -32,11 +33,7 @@ static uint64_t now_ns(void)
 
 static uint32_t draw(uint64_t *rng, uint32_t below)
 {
-	uint64_t z = *rng += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)((z ^ z >> 31) % below);
+	return (uint32_t)(splitmix_next(rng) % below);
 }
 
 /* target 0: a figure without one. */

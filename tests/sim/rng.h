@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "splitmix.h"
+
 struct rng {
 	uint64_t state;
 	bool middle; /* no chance at all: always the middle, so that a story does not hang on how often chance was asked */
@@ -13,11 +15,7 @@ struct rng {
 
 static inline uint64_t rng_next(struct rng *r)
 {
-	uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
+	return splitmix_next(&r->state);
 }
 
 /* 0 .. n - 1; 0 when n is 0. */

@@ -10,6 +10,7 @@
 #include "clusterd/core/foresee.h"
 #include "clusterd/core/node.h"
 #include "clusterd/core/place.h"
+#include "splitmix.h"
 #include "tests/lib/check.h"
 
 #define SEEDS 400
@@ -18,11 +19,7 @@ static uint64_t seed_now;
 
 static uint32_t draw(uint64_t *rng, uint32_t below)
 {
-	uint64_t z = *rng += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)((z ^ z >> 31) % below);
+	return (uint32_t)(splitmix_next(rng) % below);
 }
 
 #define EXPECT(cond)                                                                      \

@@ -7,6 +7,7 @@
 
 #include "proto/message.h"
 #include "proto/object_text.h"
+#include "splitmix.h"
 
 #include "tests/lib/any_names.h"
 #include "tests/lib/check.h"
@@ -15,14 +16,9 @@
 
 static uint64_t random_state;
 
-/* splitmix64 (Steele, Lea, Flood 2014) */
 static uint64_t random_u64(void)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
+	return splitmix_next(&random_state);
 }
 
 static uint64_t random_below(uint64_t n)
