@@ -25,12 +25,7 @@ static int cluster_op(struct ctl *ctl, enum change_verb verb, const char *field,
 	ctl_change_op(c, verb, KIND_CLUSTER, "", NULL); /* there is one */
 	if (field)
 		rc = ctl_change_field(ctl, c, object_field(object_type(KIND_CLUSTER), field), EDIT_SET, value);
-	if (!rc)
-		rc = ctl_change_put(ctl, c);
-	if (!rc)
-		return ctl_change_run(ctl, c);
-	ctl_change_free(c);
-	return rc;
+	return ctl_change_finish(ctl, c, rc);
 }
 
 int cmd_disarm(struct ctl *ctl) { return cluster_op(ctl, VERB_SET, "disarmed", "yes"); }
@@ -109,16 +104,12 @@ int cmd_quorum_show(struct ctl *ctl)
 int cmd_quorum_would_lose(struct ctl *ctl)
 {
 	struct votes v = votes_of(ctl->view.state);
-	nodeset_t lost = 0, left;
+	nodeset_t lost, left;
 	bool keeps;
+	int rc = ctl_find_nodes(ctl, &lost);
 
-	for (int i = 0; i < ctl->argc; i++) {
-		uint32_t id = ctl_find(ctl, KIND_NODE, ctl->argv[i]);
-
-		if (!id)
-			return refusal_exit_code(REFUSED_NOT_FOUND);
-		lost |= NODE_BIT(id);
-	}
+	if (rc)
+		return rc;
 	left = ctl->view.self.members & ~lost;
 	keeps = votes_majority(v, left, ctl->view.self.witness_held);
 	if (ctl->options.json) {

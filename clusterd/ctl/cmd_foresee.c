@@ -93,19 +93,6 @@ void ctl_settle(struct state *s) { foresee_rest(s); }
 
 /* --- simulate --- */
 
-static int nodes_of_words(struct ctl *ctl, nodeset_t *ret)
-{
-	*ret = 0;
-	for (int i = 0; i < ctl->argc; i++) {
-		uint32_t id = ctl_find(ctl, KIND_NODE, ctl->argv[i]);
-
-		if (!id)
-			return refusal_exit_code(REFUSED_NOT_FOUND);
-		*ret |= NODE_BIT(id);
-	}
-	return 0;
-}
-
 static nodeset_t members(const struct ctl *ctl)
 {
 	const struct state *s = ctl->view.state;
@@ -148,7 +135,7 @@ static int simulate(struct ctl *ctl, bool lose)
 	struct ctl_effect effect = { .json = ctl->options.json ? json_array() : NULL };
 	bool keeps = true, by_witness = false, rest;
 	nodeset_t nodes;
-	int rc = nodes_of_words(ctl, &nodes);
+	int rc = ctl_find_nodes(ctl, &nodes);
 
 	if (rc || !after) {
 		ctl_state_free(after);

@@ -120,37 +120,31 @@ int cmd_cluster_show(struct ctl *ctl)
 
 int ctl_no_memory(struct ctl *ctl) { return ctl_fail(ctl, EXIT_UNREACHABLE, "memory", "no memory for the change"); }
 
-/* Ends the operation and runs the change, or gives it up. */
-static int finish(struct ctl *ctl, struct ctl_change *c, int rc)
+static int check_name(struct ctl *ctl, const char *noun, const char *name)
 {
-	if (!rc)
-		rc = ctl_change_put(ctl, c);
-	if (!rc)
-		return ctl_change_run(ctl, c);
-	ctl_change_free(c);
-	return rc;
+	if (!name_check(name))
+		return 0;
+	return ctl_usage(ctl,
+			 "%s '%s': not a name: 1 to %d letters, digits, '.', '_' or '-', beginning with a letter or digit",
+			 noun, name, NAME_SIZE - 1);
 }
 
 int cmd_create(struct ctl *ctl)
 {
-	struct ctl_change *c = ctl_change_new();
-	int rc = 0;
+	struct ctl_change *c;
+	int rc = check_name(ctl, ctl->command->noun, ctl->argv[0]);
 
+	if (rc)
+		return rc;
+	c = ctl_change_new();
 	if (!c)
 		return ctl_no_memory(ctl);
-	if (name_check(ctl->argv[0])) {
-		ctl_change_free(c);
-		return ctl_usage(ctl,
-				 "%s '%s': not a name: 1 to %d letters, digits, '.', '_' or '-', beginning with a "
-				 "letter or digit",
-				 ctl->command->noun, ctl->argv[0], NAME_SIZE - 1);
-	}
 	ctl_change_op(c, VERB_CREATE, ctl->command->kind, ctl->argv[0], NULL);
 	for (int i = 1; i < ctl->argc && !rc; i++)
 		rc = ctl_change_assign(ctl, c, ctl->argv[i]);
 	if (ctl->command->kind == KIND_ROLE)
 		ctl_change_goal(c, GOAL_ROLE_SETTLED, ctl->argv[0], 0, 0);
-	return finish(ctl, c, rc);
+	return ctl_change_finish(ctl, c, rc);
 }
 
 int cmd_resource_add(struct ctl *ctl)
@@ -161,11 +155,9 @@ int cmd_resource_add(struct ctl *ctl)
 
 	if (!ctl_known(ctl, KIND_ROLE, 0))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
-	if (name_check(ctl->argv[1]))
-		return ctl_usage(ctl,
-				 "resource '%s': not a name: 1 to %d letters, digits, '.', '_' or '-', beginning with "
-				 "a letter or digit",
-				 ctl->argv[1], NAME_SIZE - 1);
+	rc = check_name(ctl, "resource", ctl->argv[1]);
+	if (rc)
+		return rc;
 	c = ctl_change_new();
 	if (!c)
 		return ctl_no_memory(ctl);
@@ -178,7 +170,7 @@ int cmd_resource_add(struct ctl *ctl)
 	if (!rc)
 		rc = ctl_change_params(ctl, c);
 	ctl_change_goal(c, GOAL_ROLE_SETTLED, ctl->argv[0], 0, 0);
-	return finish(ctl, c, rc);
+	return ctl_change_finish(ctl, c, rc);
 }
 
 int cmd_set(struct ctl *ctl)
@@ -204,7 +196,7 @@ int cmd_set(struct ctl *ctl)
 		ctl_change_goal(c, GOAL_ROLE_SETTLED, ctl->argv[0], 0, 0);
 	else if (kind == KIND_RESOURCE)
 		ctl_change_goal(c, GOAL_RESOURCE_SETTLED, ctl->argv[0], 0, 0);
-	return finish(ctl, c, rc);
+	return ctl_change_finish(ctl, c, rc);
 }
 
 int cmd_cluster_set(struct ctl *ctl)
@@ -217,26 +209,25 @@ int cmd_cluster_set(struct ctl *ctl)
 	ctl_change_op(c, VERB_SET, KIND_CLUSTER, "", NULL);
 	for (int i = 0; i < ctl->argc && !rc; i++)
 		rc = ctl_change_assign(ctl, c, ctl->argv[i]);
-	return finish(ctl, c, rc);
+	return ctl_change_finish(ctl, c, rc);
 }
 
 int cmd_rename(struct ctl *ctl)
 {
 	uint32_t kind = ctl->command->kind;
 	struct ctl_change *c;
+	int rc;
 
 	if (!ctl_known(ctl, kind, 0))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
-	if (name_check(ctl->argv[1]))
-		return ctl_usage(ctl,
-				 "%s '%s': not a name: 1 to %d letters, digits, '.', '_' or '-', beginning with a "
-				 "letter or digit",
-				 ctl->command->noun, ctl->argv[1], NAME_SIZE - 1);
+	rc = check_name(ctl, ctl->command->noun, ctl->argv[1]);
+	if (rc)
+		return rc;
 	c = ctl_change_new();
 	if (!c)
 		return ctl_no_memory(ctl);
 	ctl_change_op(c, VERB_RENAME, kind, ctl->argv[0], ctl->argv[1]);
-	return finish(ctl, c, 0);
+	return ctl_change_finish(ctl, c, 0);
 }
 
 int ctl_each(struct ctl *ctl, enum change_verb verb, const char *arg, int goal)

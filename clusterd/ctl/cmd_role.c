@@ -11,7 +11,6 @@ int cmd_role_move(struct ctl *ctl)
 	const char *node = ctl->argc > 1 ? ctl->argv[1] : NULL;
 	const struct state *s = ctl->view.state;
 	struct ctl_change *c;
-	int rc;
 
 	if (!ctl_known(ctl, KIND_ROLE, 0) || (node && !ctl_known(ctl, KIND_NODE, 1)))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
@@ -19,13 +18,8 @@ int cmd_role_move(struct ctl *ctl)
 	if (!c)
 		return ctl_no_memory(ctl);
 	ctl_change_op(c, VERB_ROLE_MOVE, KIND_ROLE, ctl->argv[0], node);
-	rc = ctl_change_put(ctl, c);
-	if (rc) {
-		ctl_change_free(c);
-		return rc;
-	}
 	if (s)
 		ctl_change_goal(c, GOAL_ROLE_MOVED, ctl->argv[0], node ? state_find(s, KIND_NODE, node) : 0,
 				s->roles[state_find(s, KIND_ROLE, ctl->argv[0])].owner);
-	return ctl_change_run(ctl, c);
+	return ctl_change_finish(ctl, c, 0);
 }

@@ -123,6 +123,7 @@ void ctl_help_command(FILE *out, const struct ctl_command *command);
 int ctl_fail(struct ctl *ctl, int code, const char *name, const char *format, ...) __attribute__((format(printf, 4, 5)));
 int ctl_usage(struct ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int ctl_refused(struct ctl *ctl, enum refusal refusal, const char *detail);
+int ctl_refused_by(struct ctl *ctl, const struct msg_answer *answer);
 /* The object of this name, or 0 after saying that there is none, with the nearest name. */
 uint32_t ctl_find(struct ctl *ctl, uint32_t kind, const char *name);
 /*
@@ -132,6 +133,8 @@ uint32_t ctl_find(struct ctl *ctl, uint32_t kind, const char *name);
 bool ctl_known(struct ctl *ctl, uint32_t kind, int i);
 /* clusterd does not know an object: true when that was one of ours, and is said. Fetches the view. */
 bool ctl_unknown_say(struct ctl *ctl);
+/* The nodes that the arguments name: 0 or an exit code. */
+int ctl_find_nodes(struct ctl *ctl, nodeset_t *ret);
 /* The nearest of the words added, NULL when none is near. */
 struct ctl_nearest {
 	const char *word;

@@ -114,10 +114,7 @@ static int metadata_fetch(struct ctl *ctl, const char *agent, char *text, size_t
 			memcpy(text + *len, m.answer_part.data.data, m.answer_part.data.len);
 			*len += m.answer_part.data.len;
 		} else if (!rc && m.type == ANSWER && m.answer.refusal) {
-			char detail[4 * TEXT_SIZE];
-
-			text_copy_n(detail, sizeof(detail), (const char *)m.answer.detail.data, m.answer.detail.len);
-			return ctl_refused(ctl, (enum refusal)m.answer.refusal, detail);
+			return ctl_refused_by(ctl, &m.answer);
 		} else if (!rc && m.type == ANSWER) {
 			return 0;
 		} else if (!rc) {

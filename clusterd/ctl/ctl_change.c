@@ -226,11 +226,11 @@ static int answer_take(struct ctl *ctl, const struct message *m, bool quiet)
 {
 	char detail[4 * TEXT_SIZE];
 
-	text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
 	if (m->answer.refusal == REFUSED_NOT_FOUND && ctl->command->needs == CHANGE && ctl_unknown_say(ctl))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (m->answer.refusal)
-		return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
+		return ctl_refused_by(ctl, &m->answer);
+	text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
 	ctl->view.self.epoch = m->answer.epoch;
 	ctl->view.self.seq = m->answer.seq;
 	if (*detail && strcmp(detail, refusal_text(REFUSED_NOT)) != 0 && !quiet && !ctl->options.quiet && !ctl->options.json)
@@ -349,6 +349,16 @@ int ctl_change_run(struct ctl *ctl, struct ctl_change *steal)
 			rc = ctl_wait(ctl, steal->goals, steal->n_goals);
 		rc = done_json(ctl, rc);
 	}
+	ctl_change_free(steal);
+	return rc;
+}
+
+int ctl_change_finish(struct ctl *ctl, struct ctl_change *steal, int rc)
+{
+	if (!rc)
+		rc = ctl_change_put(ctl, steal);
+	if (!rc)
+		return ctl_change_run(ctl, steal);
 	ctl_change_free(steal);
 	return rc;
 }

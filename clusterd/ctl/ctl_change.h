@@ -56,6 +56,8 @@ void ctl_change_goal(struct ctl_change *c, enum ctl_goal_kind kind, const char *
 
 /* --dry-run, or send and with --wait wait; frees the change. Exit code. */
 int ctl_change_run(struct ctl *ctl, struct ctl_change *steal);
+/* ctl_change_put(), then the same; or only frees the change, when `rc` is an exit code already. Exit code. */
+int ctl_change_finish(struct ctl *ctl, struct ctl_change *steal, int rc);
 /* Applies all parts to a state: 0, or an exit code after the refusal was said. */
 int ctl_change_try(struct ctl *ctl, struct ctl_change *c, struct state *s, nodeset_t members);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clusterd/ctl/ctl.h"
+#include "text.h"
 
 #define NEAR_WORD_MAX 64 /* longer words are not compared */
 
@@ -45,6 +46,14 @@ int ctl_refused(struct ctl *ctl, enum refusal refusal, const char *detail)
 {
 	return fail_text(ctl, refusal_exit_code((uint16_t)refusal), refusal_name((uint16_t)refusal),
 			 detail && *detail ? detail : refusal_text((uint16_t)refusal));
+}
+
+int ctl_refused_by(struct ctl *ctl, const struct msg_answer *answer)
+{
+	char detail[4 * TEXT_SIZE];
+
+	text_copy_n(detail, sizeof(detail), (const char *)answer->detail.data, answer->detail.len);
+	return ctl_refused(ctl, (enum refusal)answer->refusal, detail);
 }
 
 /* Edit distance with swaps of neighbours (optimal string alignment). */
@@ -127,6 +136,19 @@ bool ctl_unknown_say(struct ctl *ctl)
 		if (ctl->named[i] && !ctl_find(ctl, ctl->named[i], ctl->argv[i]))
 			return true;
 	return false;
+}
+
+int ctl_find_nodes(struct ctl *ctl, nodeset_t *ret)
+{
+	*ret = 0;
+	for (int i = 0; i < ctl->argc; i++) {
+		uint32_t id = ctl_find(ctl, KIND_NODE, ctl->argv[i]);
+
+		if (!id)
+			return refusal_exit_code(REFUSED_NOT_FOUND);
+		*ret |= NODE_BIT(id);
+	}
+	return 0;
 }
 
 bool ctl_confirm(struct ctl *ctl, const char *format, ...)

@@ -11,7 +11,6 @@
 #include "cleanup.h"
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_link.h"
-#include "text.h"
 
 /* Anonymous memory: zero, and only what is touched is backed; most of a state's tables stay empty. */
 struct state *ctl_state_new(void)
@@ -103,12 +102,8 @@ static int view_take(struct ctl *ctl, const struct message *m)
 		ctl->view.taken_ms = m->sent_ms ? m->sent_ms : ctl_wall_ms();
 		return 0;
 	case ANSWER:
-		if (m->answer.refusal) {
-			char detail[1024];
-
-			text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
-			return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
-		}
+		if (m->answer.refusal)
+			return ctl_refused_by(ctl, &m->answer);
 		ctl->view.state->tag = (struct tag){ m->answer.epoch, m->answer.seq };
 		return 0;
 	default:
