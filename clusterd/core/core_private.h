@@ -177,6 +177,7 @@ void view_lost(struct core *c);
 void view_hello(struct core *c, uint32_t sender, const struct message *m);
 void view_snapshot(struct core *c, uint32_t sender, const struct msg_snapshot *m);
 void view_synced(struct core *c, uint32_t sender, const struct msg_synced *m);
+void view_propose_exclude(struct core *c, nodeset_t silent);
 void view_exclude(struct core *c, const struct msg_exclude *m);
 void view_force(struct core *c, uint32_t sender, const struct msg_force *m);
 void view_force_request(struct core *c, uint64_t id);

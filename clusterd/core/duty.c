@@ -102,7 +102,6 @@ static nodeset_t silent_members(const struct core *c)
 static void exclude_silent(struct core *c)
 {
 	nodeset_t silent = silent_members(c);
-	struct message m = { .type = MSG_EXCLUDE };
 
 	if (!silent || core_cluster(c)->disarmed || c->mono_ms - c->exclude_sent_ms < core_cluster(c)->stall_ms)
 		return;
@@ -111,10 +110,7 @@ static void exclude_silent(struct core *c)
 		if (nodeset_has(core_participants(c) & ~silent, id) &&
 		    c->mono_ms - c->heard_ms[nodeset_first(silent)] < core_cluster(c)->stall_ms + ACTOR_STAGGER_MS)
 			return;
-	c->exclude_sent_ms = c->mono_ms;
-	m.exclude.view = c->view.number;
-	m.exclude.nodes = silent;
-	core_propose(c, &m);
+	view_propose_exclude(c, silent);
 }
 
 /* An excluded process that stays in the group holds corosync's queues: end its corosync. */

@@ -540,6 +540,16 @@ void view_synced(struct core *c, uint32_t sender, const struct msg_synced *m)
 
 /* --- the view goes on without the silent --- */
 
+void view_propose_exclude(struct core *c, nodeset_t silent)
+{
+	struct message m = { .type = MSG_EXCLUDE };
+
+	c->exclude_sent_ms = c->mono_ms;
+	m.exclude.view = c->view.number;
+	m.exclude.nodes = silent;
+	core_propose(c, &m);
+}
+
 void view_exclude(struct core *c, const struct msg_exclude *m)
 {
 	struct view *v = &c->view;
@@ -672,7 +682,6 @@ static void exclude_silent(struct core *c)
 {
 	nodeset_t silent = missing(c);
 	uint64_t waited = c->mono_ms - c->view.since_ms, limit = stall_limit_ms(c);
-	struct message m = { .type = MSG_EXCLUDE };
 
 	if (!silent || nodeset_has(silent, c->config.self) || waited < limit)
 		return;
@@ -681,10 +690,7 @@ static void exclude_silent(struct core *c)
 		return;
 	if (c->exclude_sent_ms && c->mono_ms - c->exclude_sent_ms < limit)
 		return;
-	c->exclude_sent_ms = c->mono_ms;
-	m.exclude.view = c->view.number;
-	m.exclude.nodes = silent;
-	core_propose(c, &m);
+	view_propose_exclude(c, silent);
 }
 
 void view_tick(struct core *c)

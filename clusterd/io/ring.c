@@ -117,18 +117,21 @@ static void member_joined(struct ring *r, const struct cpg_address *a)
 	r->view.joined |= NODE_BIT(a->nodeid);
 }
 
+static struct ring *ring_of(cpg_handle_t handle)
+{
+	void *ctx = NULL;
+
+	return cpg_context_get(handle, &ctx) == CS_OK ? ctx : NULL;
+}
+
 /* CPG tells a change of nodes before it tells the new totem ring, and a change of processes without one. */
 static void on_confchg(cpg_handle_t handle, const struct cpg_name *group, const struct cpg_address *members, size_t n,
 		       const struct cpg_address *left, size_t n_left, const struct cpg_address *joined, size_t n_joined)
 {
-	void *ctx = NULL;
-	struct ring *r;
+	struct ring *r = ring_of(handle);
 
 	(void)group;
-	if (cpg_context_get(handle, &ctx) != CS_OK || !ctx)
-		return;
-	r = ctx;
-	if (r->state == RING_LEFT)
+	if (!r || r->state == RING_LEFT)
 		return;
 	for (size_t i = 0; i < n_left; i++) {
 		member_left(r, &left[i]);
@@ -147,15 +150,13 @@ static void on_confchg(cpg_handle_t handle, const struct cpg_name *group, const 
 
 static void on_totem(cpg_handle_t handle, struct cpg_ring_id id, uint32_t n, const uint32_t *list)
 {
+	struct ring *r = ring_of(handle);
 	struct ring_id before;
-	void *ctx = NULL;
-	struct ring *r;
 
 	(void)n;
 	(void)list;
-	if (cpg_context_get(handle, &ctx) != CS_OK || !ctx)
+	if (!r)
 		return;
-	r = ctx;
 	before = r->totem;
 	r->totem = (struct ring_id){ .node = id.nodeid, .seq = id.seq };
 	if (!r->view_pending && r->totem_known && ring_id_equal(r->view_ring, before)) {
@@ -171,14 +172,10 @@ static void on_totem(cpg_handle_t handle, struct cpg_ring_id id, uint32_t n, con
 static void on_deliver(cpg_handle_t handle, const struct cpg_name *group, uint32_t node, uint32_t pid, void *data,
 		       size_t len)
 {
-	void *ctx = NULL;
-	struct ring *r;
+	struct ring *r = ring_of(handle);
 
 	(void)group;
-	if (cpg_context_get(handle, &ctx) != CS_OK || !ctx)
-		return;
-	r = ctx;
-	if (r->state != RING_IN || node < 1 || node > NODE_MAX || r->pids[node] != pid)
+	if (!r || r->state != RING_IN || node < 1 || node > NODE_MAX || r->pids[node] != pid)
 		return;
 	r->handlers.on_message(r->ctx, node, data, len);
 }
@@ -297,13 +294,20 @@ static int32_t on_cpg_readable(int32_t fd, int32_t revents, void *data)
 	return 0;
 }
 
-static int group_join(struct ring *r)
+static struct cpg_name group_name(const struct ring *r)
 {
 	struct cpg_name name;
 	int n = snprintf(name.value, sizeof(name.value), "clusterd:%s",
 			 r->cluster_name[0] ? r->cluster_name : r->info.cluster_name);
 
 	name.length = (size_t)n;
+	return name;
+}
+
+static int group_join(struct ring *r)
+{
+	struct cpg_name name = group_name(r);
+
 	return ring_errno(cpg_join(r->cpg, &name));
 }
 
@@ -407,17 +411,13 @@ int ring_new(struct ring **ret_ring, qb_loop_t *loop, const char *cluster_name, 
 
 int ring_leave(struct ring *r)
 {
-	struct cpg_name name;
-	int n;
+	struct cpg_name name = group_name(r);
 
 	if (r->state != RING_IN && r->state != RING_JOINING)
 		return -ENOTCONN;
 	ring_device_unregister(r);
 	queue_flush(r);
 	queue_clear(r);
-	n = snprintf(name.value, sizeof(name.value), "clusterd:%s",
-		     r->cluster_name[0] ? r->cluster_name : r->info.cluster_name);
-	name.length = (size_t)n;
 	r->state = RING_LEFT;
 	return ring_errno(cpg_leave(r->cpg, &name));
 }

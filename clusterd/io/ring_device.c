@@ -48,19 +48,24 @@ void ring_device_poll(struct ring *r)
 	device_later(r, e == CS_ERR_TRY_AGAIN ? DEVICE_AGAIN_MS : r->device_timeout_ms / DEVICE_POLL_DIVISOR);
 }
 
+static struct ring *ring_of(votequorum_handle_t handle)
+{
+	void *ctx = NULL;
+
+	return votequorum_context_get(handle, &ctx) == CS_OK ? ctx : NULL;
+}
+
 static void on_quorum(votequorum_handle_t handle, uint64_t context, uint32_t quorate, uint32_t n,
 		      votequorum_node_t nodes[])
 {
-	void *ctx = NULL;
-	struct ring *r;
+	struct ring *r = ring_of(handle);
 	bool changed;
 
 	(void)context;
 	(void)n;
 	(void)nodes;
-	if (votequorum_context_get(handle, &ctx) != CS_OK || !ctx)
+	if (!r)
 		return;
-	r = ctx;
 	changed = r->votequorum != !!quorate;
 	r->votequorum = !!quorate;
 	if (changed)
@@ -70,15 +75,13 @@ static void on_quorum(votequorum_handle_t handle, uint64_t context, uint32_t quo
 /* corosync's sync waits for this poll: until it, no node of the ring can send. */
 static void on_nodelist(votequorum_handle_t handle, uint64_t context, votequorum_ring_id_t id, uint32_t n, uint32_t nodes[])
 {
-	void *ctx = NULL;
-	struct ring *r;
+	struct ring *r = ring_of(handle);
 
 	(void)context;
 	(void)n;
 	(void)nodes;
-	if (votequorum_context_get(handle, &ctx) != CS_OK || !ctx)
+	if (!r)
 		return;
-	r = ctx;
 	r->vq_ring = (struct ring_id){ .node = id.nodeid, .seq = id.seq };
 	r->vq_ring_known = true;
 	ring_device_poll(r);
