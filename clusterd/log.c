@@ -477,17 +477,4 @@ void log_close(void)
 	file_lost = output_lost = 0;
 }
 
-int log_level_set(int level)
-{
-	int error = 0;
-
-	if (file_target >= 0)
-		error = target_filter(file_target, level);
-	if (!error && output_target >= 0)
-		error = target_filter(output_target, level);
-	if (!error && qb_log_ctl(QB_LOG_SYSLOG, QB_LOG_CONF_STATE_GET, 0) == QB_LOG_STATE_ENABLED)
-		error = target_filter(QB_LOG_SYSLOG, level);
-	return error;
-}
-
 int log_reopen(void) { return file_target < 0 ? 0 : file_open(); }

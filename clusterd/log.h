@@ -42,7 +42,6 @@ struct log_config {
 /* 0 or negative errno with `text`. Installs handlers for SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL that dump and re-raise. */
 int log_open(const char *program, const struct log_config *config, char *text, size_t text_size);
 void log_close(void);
-int log_level_set(int level);
 /* Opens the file anew (after rotation); the old one stays when that fails. */
 int log_reopen(void);
 

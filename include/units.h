@@ -11,7 +11,6 @@
 #define MS_PER_HOUR (60u * MS_PER_MINUTE)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 /* A set of nodes: bit n is node n. */
 typedef uint64_t nodeset_t;

@@ -76,8 +76,6 @@ void ctl_link_close(struct ctl_link *link)
 	free(link);
 }
 
-const char *ctl_link_name(const struct ctl_link *link) { return link->name; }
-
 int ctl_link_fd(const struct ctl_link *link)
 {
 	int fd = -1;

@@ -19,7 +19,6 @@ struct ctl_link;
  */
 int ctl_link_open(const char *socket, uint32_t timeout_ms, struct ctl_link **ret_link);
 void ctl_link_close(struct ctl_link *link);
-const char *ctl_link_name(const struct ctl_link *link);
 /* Readable when a message may be there. */
 int ctl_link_fd(const struct ctl_link *link);
 
