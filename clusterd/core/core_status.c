@@ -15,7 +15,7 @@ static nodeset_t waiting_for(const struct core *c)
 	}
 }
 
-#define DISK_SLOW_MS 2000 /* a commit takes milliseconds, on a bad day a few hundred */
+#define DISK_SLOW_MS 1000 /* a commit takes milliseconds, on a bad day a few hundred */
 
 static bool disk_is_slow(const struct core *c, uint32_t id, uint64_t mono_ms)
 {

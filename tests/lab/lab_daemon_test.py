@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon itself on real hosts: who may speak to it, clients that hang, its ends, its starts, stopped parts, its size."""
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -392,16 +393,17 @@ def test_stopped_clusterd():
     victim = 'node3'
     CLUSTER.any_ctl('role', 'set', 'track1', 'cpu=1')
     send_signal(victim, 'STOP')
-    named = False
-    for i in range(12):
+    changes = itertools.count(100)
+
+    def change_and_look():
         start = time.monotonic()
-        CLUSTER.any_ctl('role', 'set', 'track1', f'cpu={i + 100}')
+        CLUSTER.any_ctl('role', 'set', 'track1', f'cpu={next(changes)}')
         took = time.monotonic() - start
         check(took < 4, f'a change took {took:.1f} s')
-        text = CLUSTER.ctl('node1', 'status').stdout
-        named = named or bool(re.search(rf'(?i)(slow|waiting|sign of life).*{victim}', text))
-        time.sleep(0.2)
-    check(named, f'status names {victim}')
+        return re.search(rf'waiting for the disk or a sign of life of {victim}', CLUSTER.ctl('node1', 'status').stdout)
+
+    eventually(change_and_look, 20, f'status names {victim}', 0.05)
+    eventually(lambda: ended(victim), 20, f'the watchdog resets {victim}', 0.05)
     CLUSTER.verify()
 
 
