@@ -226,11 +226,12 @@ static int answer_take(struct ctl *ctl, const struct message *m, bool quiet)
 {
 	char detail[4 * TEXT_SIZE];
 
+	/* Before the state is fetched: the answer lies where the next frame will. */
+	text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
 	if (m->answer.refusal == REFUSED_NOT_FOUND && ctl->command->needs == CHANGE && ctl_unknown_say(ctl))
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (m->answer.refusal)
-		return ctl_refused_by(ctl, &m->answer);
-	text_copy_n(detail, sizeof(detail), (const char *)m->answer.detail.data, m->answer.detail.len);
+		return ctl_refused(ctl, (enum refusal)m->answer.refusal, detail);
 	ctl->view.self.epoch = m->answer.epoch;
 	ctl->view.self.seq = m->answer.seq;
 	if (*detail && strcmp(detail, refusal_text(REFUSED_NOT)) != 0 && !quiet && !ctl->options.quiet && !ctl->options.json)

@@ -98,7 +98,7 @@ static void test_pools(void)
 	REQUIRE(rig_wait(&rig, log_has, (void *)"res1 0 start begin"));
 	REQUIRE(rig_wait(&rig, log_has, (void *)"res2 0 start begin"));
 	CHECK(!log_has(&rig, (void *)"res3 0 start begin"));
-	CHECK_EQ(agents_meta(rig.a, GOOD, rig_validated, &rig), 0);
+	CHECK_EQ(agents_meta(rig.a, RIG_GOOD, rig_validated, &rig), 0);
 	rig_wait_validations(&rig, 1);
 	CHECK_EQ(rig.validation_error, 0);
 	CHECK_EQ(agents_cancel(rig.a, 2), 0);

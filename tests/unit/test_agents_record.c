@@ -250,12 +250,12 @@ static void test_never_ran(void)
 {
 	const struct rig_result *r;
 
-	fresh();
+	rig_prepare(&rig, RIG_QUICK);
 	r = rig_do(&rig, AGENT_START, 14, "ocf:test:nointerpreter", "", 5000);
 	CHECK_EQ(r->r.status, AGENT_SPAWN_FAILED);
 	CHECK(!file_there("active/14"));
 	CHECK(!file_there("running/14"));
-	finish();
+	rig_finish(&rig);
 }
 
 static void test_no_directory(void)
