@@ -12,6 +12,7 @@
 
 #include "bounds.h"
 #include "clusterd/io/process.h"
+#include "clusterd/io/soon.h"
 #include "units.h"
 
 struct waiting {
@@ -26,6 +27,7 @@ struct client {
 	uint32_t id;
 	enum control_access access;
 	bool open;         /* connection_created seen, closed not */
+	bool ending;       /* to be disconnected at the next turn of the loop */
 	bool refused_data; /* a reply got -EAGAIN: tell when writable */
 	struct waiting *first, **last;
 	size_t backlog;
@@ -40,7 +42,7 @@ struct control {
 	struct access *access;
 	struct client *clients[CONTROL_CLIENT_MAX];
 	uint32_t last_id;
-	qb_loop_timer_handle flush_timer;
+	qb_loop_timer_handle flush_timer, end_timer;
 };
 
 /* libqb's poll callbacks have no context: one server a process, on one loop. */
@@ -128,21 +130,42 @@ static void on_created(qb_ipcs_connection_t *connection)
 	client->open = true;
 }
 
+static void on_end_timer(void *data)
+{
+	struct control *c = data;
+
+	c->end_timer = 0;
+	for (size_t i = 0; i < CONTROL_CLIENT_MAX; i++)
+		if (c->clients[i] && c->clients[i]->ending && c->clients[i]->open)
+			qb_ipcs_disconnect(c->clients[i]->connection);
+}
+
+/* Not at once: libqb looks at the connection, and its caller at the request in its ring, after on_message() returned. */
+static void end_soon(struct client *client)
+{
+	struct control *c = client->owner;
+
+	client->ending = true;
+	if (!c->end_timer)
+		soon_add(c->loop, QB_LOOP_HIGH, c, on_end_timer, &c->end_timer);
+}
+
 static int32_t on_message(qb_ipcs_connection_t *connection, void *data, size_t size)
 {
 	struct client *client = qb_ipcs_context_get(connection);
 	struct control_request_header head; /* in the ring it is not aligned */
 
+	if (!client || !client->owner || client->ending)
+		return 0;
 	if (size >= sizeof(head))
 		memcpy(&head, data, sizeof(head));
 	if (size < sizeof(head) || head.qb.id != CONTROL_MESSAGE_ID || head.qb.size < 0 || (size_t)head.qb.size != size ||
 	    size - sizeof(head) > CONTROL_DATA_MAX) {
-		qb_ipcs_disconnect(connection); /* not our protocol */
+		end_soon(client); /* not our protocol */
 		return 0;
 	}
-	if (client && client->owner)
-		client->owner->handlers.on_request(client->owner->ctx, client->id, client->access,
-						   (const uint8_t *)data + sizeof(head), size - sizeof(head));
+	client->owner->handlers.on_request(client->owner->ctx, client->id, client->access, (const uint8_t *)data + sizeof(head),
+					   size - sizeof(head));
 	return 0;
 }
 
@@ -215,7 +238,7 @@ static void on_flush_timer(void *data)
 		struct client *client = c->clients[i];
 		int error;
 
-		if (!client || !client->open || (!client->first && !client->refused_data))
+		if (!client || !client->open || client->ending || (!client->first && !client->refused_data))
 			continue;
 		error = client_flush(client);
 		if (error == -EAGAIN && process_now_ms() - client->progress_ms < CONTROL_STALL_MS) {
@@ -273,7 +296,7 @@ int control_reply(struct control *c, uint32_t conn, const void *data, size_t len
 
 	if (len > CONTROL_DATA_MAX)
 		return -EMSGSIZE;
-	if (!client || !client->open)
+	if (!client || !client->open || client->ending)
 		return -ENOTCONN;
 	head.qb.id = CONTROL_MESSAGE_ID;
 	head.qb.size = (int32_t)size;
@@ -292,7 +315,7 @@ void control_disconnect(struct control *c, uint32_t conn)
 	struct client *client = client_find(c, conn);
 
 	if (client && client->open)
-		qb_ipcs_disconnect(client->connection);
+		end_soon(client);
 }
 
 size_t control_connections(const struct control *c, uint32_t *out, size_t max)
@@ -361,6 +384,8 @@ void control_close(struct control *c)
 		return;
 	if (c->flush_timer)
 		qb_loop_timer_del(c->loop, c->flush_timer);
+	if (c->end_timer)
+		qb_loop_timer_del(c->loop, c->end_timer);
 	for (size_t i = 0; i < CONTROL_CLIENT_MAX; i++) {
 		if (!c->clients[i])
 			continue;

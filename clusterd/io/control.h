@@ -42,6 +42,7 @@ void control_close(struct control *c);
  * -EMSGSIZE (> CONTROL_DATA_MAX: send parts), -ENOTCONN (gone).
  */
 int control_reply(struct control *c, uint32_t conn, const void *data, size_t len);
+/* At the next turn of the loop; nothing more is read from it or sent to it, on_close comes then. */
 void control_disconnect(struct control *c, uint32_t conn);
 /* Ids of the open connections into `out`; returns their number. */
 size_t control_connections(const struct control *c, uint32_t *out, size_t max);

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <poll.h>
 #include <qb/qbipcc.h>
 #include <qb/qbutil.h>
@@ -102,6 +103,8 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	} else if (len == 4 && !memcmp(data, "drop", 4)) {
 		control_disconnect(control, conn);
 		CHECK_EQ(control_reply(control, conn, "x", 1), -ENOTCONN);
+	} else if (len == 4 && !memcmp(data, "gone", 4)) {
+		control_reply(control, conn, data, len); /* it may be there still */
 	} else if (len == 6 && !memcmp(data, "access", 6)) {
 		control_reply(control, conn, access == CONTROL_FULL ? "full" : "read", 4);
 	} else {
@@ -225,6 +228,20 @@ static int body_bad(void)
 	return check_result();
 }
 
+/* Foreign messages with more behind them, by clients that do not wait for what becomes of it. */
+static int body_bad_burst(void)
+{
+	for (unsigned int i = 0; i < 300; i++) {
+		qb_ipcc_connection_t *c = client_connect();
+
+		REQUIRE(c);
+		for (unsigned int k = 0; k < 4; k++)
+			client_send(c, "gone", 4, k == i % 4 ? 77 : CONTROL_MESSAGE_ID); /* fails when it is known to be dropped */
+		qb_ipcc_disconnect(c);
+	}
+	return check_result();
+}
+
 static int body_dropped(void)
 {
 	qb_ipcc_connection_t *c = client_connect();
@@ -328,6 +345,7 @@ int main(void)
 	struct control *second = NULL;
 	uint32_t ids[4];
 
+	mallopt(M_PERTURB, 0xa5); /* what libqb uses after it was freed shows */
 	signal(SIGPIPE, SIG_IGN);
 	loop = qb_loop_create();
 	snprintf(run_dir, sizeof(run_dir), "/tmp/test_control.%d", getpid());
@@ -341,6 +359,7 @@ int main(void)
 	with_client(body_bad);
 	CHECK_EQ(requests, 5);
 	with_client(body_dropped);
+	with_client(body_bad_burst);
 	writable = 0;
 	with_client(body_lazy);
 	with_client(body_many);
