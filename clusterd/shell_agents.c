@@ -101,14 +101,16 @@ static void on_monitor(void *user, const struct agent_monitor_report *r)
 	struct shell *s = user;
 	struct core_event e = { .kind = EVENT_AGENT_RESULT };
 
-	if (!r->failures)
-		return;
-	log_warning("monitor", "resource=%s status=%s rc=%d failures=%u text=%s",
-		    s->started[r->resource_id].name ? s->started[r->resource_id].name : "?", agent_status_name(r->status), r->rc,
-		    r->failures, log_quote(r->text));
+	const char *name = s->started[r->resource_id].name ? s->started[r->resource_id].name : "?";
+
+	if (r->failures)
+		log_warning("monitor", "resource=%s status=%s rc=%d failures=%u text=%s", name, agent_status_name(r->status), r->rc,
+			    r->failures, log_quote(r->text));
+	else
+		log_notice("monitor", "resource=%s status=good", name);
 	e.agent.resource = r->resource_id;
 	e.agent.action = AGENT_MONITOR;
-	e.agent.rc = (uint32_t)r->rc;
+	e.agent.rc = r->failures ? (uint32_t)r->rc : OCF_SUCCESS; /* promoted is good, too */
 	e.agent.status = r->status;
 	e.agent.output = r->text;
 	shell_step(s, &e);

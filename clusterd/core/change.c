@@ -253,6 +253,18 @@ static void forget_role(struct change *c, uint32_t role)
 			list_drop(((struct set *)state_edit(s, KIND_SET, id))->roles, ROLELIST_MAX, role);
 }
 
+/* What made its role fail is gone: the role is tried again without it. */
+static void forget_failed_resource(struct change *c)
+{
+	const struct resource *r = &c->s->resources[c->id];
+	uint32_t role = r->role;
+
+	if (c->s->roles[role].state != ROLE_FAILED || (!r->last_rc && !r->last_error[0]))
+		return;
+	change_forgive_role(c->s, role, REASON_RESOURCE_GONE);
+	event_add(c->s, &(struct event_about){ REASON_RESOURCE_GONE, KIND_ROLE, role, c->s->roles[role].owner, 0, r->name });
+}
+
 static bool verb_delete(struct change *c)
 {
 	struct state *s = c->s;
@@ -265,6 +277,8 @@ static bool verb_delete(struct change *c)
 			state_delete(s, KIND_RESOURCE, s->role_resource[c->id]);
 	}
 	add_event(c, REASON_DELETED, NULL);
+	if (c->op->kind == KIND_RESOURCE)
+		forget_failed_resource(c);
 	state_delete(s, c->op->kind, c->id);
 	return true;
 }

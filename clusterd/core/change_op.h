@@ -36,6 +36,9 @@ bool change_node_evict(struct change *c);
 bool change_node_fenced(struct change *c);
 bool change_upgrade(struct change *c);
 
+/* Failures, bans and a move by hand are forgotten; one that has failed is tried again, for this reason. */
+void change_forgive_role(struct state *s, uint32_t role, enum reason reason);
+
 /* Checks an object against its companions, as it stands after its fields were set. False: refused. */
 bool change_check_object(struct change *c);
 /* The object may go. False: refused, naming who needs it. */

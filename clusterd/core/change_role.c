@@ -12,8 +12,7 @@ static void role_event(struct change *c, enum reason reason, uint32_t role)
 	event_add(c->s, &(struct event_about){ reason, KIND_ROLE, role, c->s->roles[role].owner, 0, NULL });
 }
 
-/* Failures, bans, a move by hand and 'failed' are forgotten: the engine looks at the role afresh. */
-static void forgive_role(struct state *s, uint32_t id)
+void change_forgive_role(struct state *s, uint32_t id, enum reason reason)
 {
 	struct role *r = state_edit(s, KIND_ROLE, id);
 
@@ -26,6 +25,8 @@ static void forgive_role(struct state *s, uint32_t id)
 	/* What still has a node is stopped whole before it is tried again. */
 	r->state = r->owner ? ROLE_STOPPING : ROLE_PENDING;
 	r->since_ms = s->cluster.now_ms;
+	r->reason = reason;
+	r->reason_node = 0;
 }
 
 bool change_role_start(struct change *c)
@@ -35,7 +36,7 @@ bool change_role_start(struct change *c)
 
 	if (r->want && !failed)
 		return true;
-	forgive_role(c->s, c->id);
+	change_forgive_role(c->s, c->id, REASON_STARTED);
 	r->want = 1;
 	r->preempted = 0;
 	r->reason = REASON_STARTED;
@@ -50,7 +51,7 @@ bool change_role_stop(struct change *c)
 
 	if (!r->want && r->state != ROLE_FAILED)
 		return true;
-	forgive_role(c->s, c->id);
+	change_forgive_role(c->s, c->id, REASON_STOPPED);
 	state_set_target(c->s, c->id, 0);
 	r->want = 0;
 	r->preempted = 0;
@@ -316,13 +317,7 @@ bool change_cleanup(struct change *c)
 	else
 		for (uint32_t id = s->role_resource[role]; id; id = s->resource_next[id])
 			forgive_resource(s, id);
-	if (s->roles[role].state == ROLE_FAILED) {
-		struct role *r = state_edit(s, KIND_ROLE, role);
-
-		r->reason = REASON_CLEANUP;
-		r->reason_node = 0;
-	}
-	forgive_role(s, role);
+	change_forgive_role(s, role, REASON_CLEANUP);
 	event_add(s, &(struct event_about){ REASON_CLEANUP, c->op->kind, c->id, s->roles[role].owner, 0, NULL });
 	return true;
 }

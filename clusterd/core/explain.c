@@ -270,6 +270,14 @@ static void add_hint(struct text *t, const struct state *s, const struct role *r
 		add(t, "; if that is certainly off: 'clusterctl node confirm-fenced %s'", node_name(s, r->reason_node));
 }
 
+/* It is online, and yet not well. */
+static void add_failing(struct text *t, const struct state *s, const struct role *r)
+{
+	for (uint32_t id = s->role_resource[r->object.id]; id; id = s->resource_next[id])
+		if (s->resources[id].failing)
+			add(t, "; %s fails there and is left so: %s", s->resources[id].name, s->resources[id].last_error);
+}
+
 size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *out, size_t size)
 {
 	struct text t = { out, 0, size };
@@ -279,6 +287,7 @@ size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *ou
 		out[0] = '\0';
 	add_preempted(&t, s, r);
 	add_reason(&t, s, r);
+	add_failing(&t, s, r);
 	if (hints)
 		add_hint(&t, s, r);
 	return t.at;
@@ -454,7 +463,7 @@ static void explain_resources(struct explained *x)
 		const struct resource *r = &s->resources[id];
 		struct text *t;
 
-		if (r->state == RES_STARTED && !r->op)
+		if (r->state == RES_STARTED && !r->op && !r->failing)
 			continue;
 		if (r->state == RES_STOPPED && !r->op && !r->last_error[0] && x->role->state != ROLE_STARTING)
 			continue;
@@ -463,7 +472,11 @@ static void explain_resources(struct explained *x)
 		if (r->op)
 			add(t, ", waits for: %s on %s", enum_text(enum_values_agent_action, r->op_action),
 			    node_name(s, x->role->owner));
-		if (r->last_error[0])
+		if (r->failing)
+			add(t, ", fails, and is left so, %s: %s",
+			    r->on_fail == ON_FAIL_IGNORE ? "as configured (on_fail=ignore)" : "in maintenance or disarmed",
+			    r->last_error);
+		else if (r->last_error[0])
 			add(t, ", last failure: %s", r->last_error);
 		end(x);
 	}

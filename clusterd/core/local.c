@@ -328,6 +328,28 @@ static void operation_ended(struct core *c, const struct core_event *e)
 	}
 }
 
+/*
+ * Of what a recurring monitor found, the others hear what makes a difference: a failure that is acted on, the first of those
+ * that are left so, and the end of these.
+ */
+static void monitored(struct core *c, const struct core_event *e)
+{
+	uint32_t id = e->agent.resource;
+	const struct resource *r = own_resource(c, id);
+	bool left = r && role_leaves_failing(c->state, id);
+
+	if (e->agent.status == AGENT_DONE && e->agent.rc == OCF_SUCCESS) {
+		if (r && (r->failing || (left && c->local.results[id].present)))
+			keep_result(c, e);
+		return;
+	}
+	if (left && r->failing && r->last_rc == e->agent.rc && !c->local.results[id].present)
+		return;
+	if (!left)
+		c->local.found[id] = RES_FAILED;
+	keep_result(c, e);
+}
+
 void local_agent_result(struct core *c, const struct core_event *e)
 {
 	struct local *l = &c->local;
@@ -338,10 +360,8 @@ void local_agent_result(struct core *c, const struct core_event *e)
 	if (!e->agent.op) {
 		if (CANARY(CANARY_START_UNQUORATE) && !core_active(c) && !l->op[id])
 			run(c, id, LOCAL_OP | ++l->next_op, AGENT_START);
-		if (l->runs[id] && !l->op[id] && !(l->results[id].present && l->results[id].op)) {
-			l->found[id] = RES_FAILED;
-			keep_result(c, e);
-		}
+		if (l->runs[id] && !l->op[id] && !(l->results[id].present && l->results[id].op))
+			monitored(c, e);
 		return;
 	}
 	if (l->op[id] != e->agent.op)

@@ -87,6 +87,7 @@ void resource_set_state(struct state *s, uint32_t id, enum resource_state state)
 		return;
 	r = state_edit(s, KIND_RESOURCE, id);
 	r->state = state;
+	r->failing = 0;
 	r->since_ms = s->cluster.now_ms;
 }
 
@@ -138,8 +139,6 @@ enum failure_verdict resource_failed(struct state *s, uint32_t id, const struct 
 	uint64_t now = s->cluster.now_ms;
 
 	resource_note_error(s, id, m);
-	if (r->on_fail == ON_FAIL_IGNORE && m->action == AGENT_MONITOR)
-		return FAILURE_NOTHING;
 	if (fatal_anywhere(m))
 		return FAILURE_FATAL;
 	if (r->on_fail == ON_FAIL_STOP)

@@ -20,7 +20,7 @@ void resource_set_state(struct state *s, uint32_t id, enum resource_state state)
 bool resource_never_ran(uint32_t action, uint32_t status);
 
 /* What a failure means for the role. */
-enum failure_verdict { FAILURE_NOTHING, FAILURE_RESTART, FAILURE_FAILOVER, FAILURE_FATAL, FAILURE_STOP };
+enum failure_verdict { FAILURE_RESTART, FAILURE_FAILOVER, FAILURE_FATAL, FAILURE_STOP };
 /* Records what the agent said last. */
 void resource_note_error(struct state *s, uint32_t id, const struct msg_result *m);
 /* Records the failure and counts it. */

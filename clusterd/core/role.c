@@ -429,27 +429,63 @@ static void role_failed_for_good(struct state *s, uint32_t id, enum reason reaso
 	event_add(s, &(struct event_about){ reason, KIND_ROLE, id, r->owner, 0, detail });
 }
 
+/* Why what fails now is left as it is, NULL: it is not. */
+static const char *left_because(const struct state *s, const struct role *r)
+{
+	if (s->cluster.disarmed)
+		return "as the cluster is disarmed";
+	if (s->cluster.maintenance)
+		return "in maintenance of the cluster";
+	if (r->maintenance)
+		return "in maintenance of its role";
+	return role_frozen(s, r) ? "in maintenance of its node" : NULL;
+}
+
+bool role_leaves_failing(const struct state *s, uint32_t resource)
+{
+	return s->resources[resource].on_fail == ON_FAIL_IGNORE || role_frozen(s, &s->roles[s->resources[resource].role]);
+}
+
+/* Not counted: if it still fails when maintenance is over, the next monitor says so. Only the change is an event. */
+static void leave_failing(struct state *s, uint32_t id, const struct msg_result *m)
+{
+	uint32_t role = s->resources[id].role;
+	const char *why = left_because(s, &s->roles[role]);
+	char text[2 * TEXT_SIZE], detail[3 * TEXT_SIZE];
+
+	resource_note_error(s, id, m);
+	if (s->resources[id].failing)
+		return;
+	((struct resource *)state_edit(s, KIND_RESOURCE, id))->failing = 1;
+	failure_text(s, m, false, text);
+	snprintf(detail, sizeof(detail), "%s: %s", why ? why : "", text);
+	event_add(s, &(struct event_about){ why ? REASON_LEFT_FAILING : REASON_IGNORED, KIND_RESOURCE, id, s->roles[role].owner, 0,
+					    why ? detail : text });
+}
+
+static void works_again(struct state *s, uint32_t id)
+{
+	if (!s->resources[id].failing)
+		return;
+	((struct resource *)state_edit(s, KIND_RESOURCE, id))->failing = 0;
+	event_add(s, &(struct event_about){ REASON_RECOVERED, KIND_RESOURCE, id, s->roles[s->resources[id].role].owner, 0, NULL });
+}
+
 static void failure(struct engine *e, struct state *s, uint32_t id, const struct msg_result *m)
 {
 	uint32_t role = s->resources[id].role, node = s->roles[role].owner;
 	char of_role[2 * TEXT_SIZE], of_resource[2 * TEXT_SIZE];
 	enum failure_verdict v;
 
-	if (role_frozen(s, &s->roles[role]) && m->action == AGENT_MONITOR) {
-		/* Not counted either: if it still fails when this is over, the next monitor says so. */
-		resource_note_error(s, id, m);
-		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, m->output });
+	if (m->action == AGENT_MONITOR && role_leaves_failing(s, id)) {
+		leave_failing(s, id, m);
 		return;
 	}
 	failure_text(s, m, true, of_role);
 	failure_text(s, m, false, of_resource);
 	v = resource_failed(s, id, m);
-	if (v != FAILURE_NOTHING)
-		resource_set_state(s, id, resource_never_ran(m->action, m->status) ? RES_STOPPED : RES_FAILED);
+	resource_set_state(s, id, resource_never_ran(m->action, m->status) ? RES_STOPPED : RES_FAILED);
 	switch (v) {
-	case FAILURE_NOTHING:
-		event_add(s, &(struct event_about){ REASON_IGNORED, KIND_RESOURCE, id, node, 0, of_resource });
-		break;
 	case FAILURE_RESTART:
 		event_add(s, &(struct event_about){ REASON_RESTART, KIND_RESOURCE, id, node, 0, of_resource });
 		break;
@@ -521,7 +557,10 @@ void role_result(struct engine *e, struct state *s, uint32_t node, const struct 
 	} else {
 		if (m->action != AGENT_MONITOR || r->state != RES_STARTED || r->op)
 			return;
-		failure(e, s, m->resource, m);
+		if (m->status == AGENT_DONE && m->rc == OCF_SUCCESS)
+			works_again(s, m->resource);
+		else
+			failure(e, s, m->resource, m);
 	}
 	engine_touch(e, r->role);
 }

@@ -35,7 +35,9 @@ void engine_touch_waiting(struct engine *e, const struct state *s);
 /* Works until every role is at rest or waits for an operation's end. */
 void engine_run(struct engine *e, struct state *s);
 
-/* An operation ended, or (op 0) a recurring monitor failed. Stale ones change nothing. `node`: who reports. */
+/* A failing monitor of it is told and left so: on_fail=ignore, maintenance, or disarmed. */
+bool role_leaves_failing(const struct state *s, uint32_t resource);
+/* An operation ended, or (op 0) a recurring monitor failed, or succeeds again. Stale ones change nothing. `node`: who reports. */
 void role_result(struct engine *e, struct state *s, uint32_t node, const struct msg_result *m);
 /* Everything of the roles of `node` is proven stopped: they are free to go elsewhere. */
 void role_release_node(struct engine *e, struct state *s, uint32_t node);

@@ -112,13 +112,16 @@ static inline void rig_ended(uint32_t id, enum agent_status status, uint32_t rc)
 
 static inline void rig_result(uint32_t id, uint32_t rc) { rig_ended(id, AGENT_DONE, rc); }
 
-/* A recurring monitor found the resource dead. */
-static inline void rig_monitor_failed(uint32_t id, uint32_t resource)
+/* What a recurring monitor found. */
+static inline void rig_monitored(uint32_t id, uint32_t resource, uint32_t rc, const char *said)
 {
-	struct core_event e = { .kind = EVENT_AGENT_RESULT, .agent = { 0, resource, AGENT_MONITOR, 7, AGENT_DONE, "gone" } };
+	struct core_event e = { .kind = EVENT_AGENT_RESULT, .agent = { 0, resource, AGENT_MONITOR, rc, AGENT_DONE, said } };
 
 	rig_step(id, &e);
 }
+
+/* It found the resource dead. */
+static inline void rig_monitor_failed(uint32_t id, uint32_t resource) { rig_monitored(id, resource, 7, "gone"); }
 
 /* One frame, or what the disk or the agents owe. False: nothing to do for this node. */
 static inline bool rig_next(uint32_t id)

@@ -248,6 +248,54 @@ static void failure_in_maintenance(void)
 	rig_down();
 }
 
+static uint32_t events_of(enum reason reason)
+{
+	uint32_t n = 0;
+
+	for (uint32_t id = 1; id <= rig_state(1)->high[KIND_EVENT]; id++)
+		n += rig_state(1)->events[id].object.used && rig_state(1)->events[id].reason == (uint32_t)reason;
+	return n;
+}
+
+/* A monitor that fails and is left so is one event, however often it runs; so is its end. The others hear nothing between. */
+static void failing_is_told_once(const char *left_so, const char *acted_on, enum reason told)
+{
+	uint64_t seq;
+
+	rig_up(3);
+	with_role("n1");
+	rig_do(1, left_so);
+	for (int i = 0; i < 5; i++) {
+		rig_monitor_failed(1, 1);
+		rig_settle();
+		if (i == 0)
+			seq = rig_state(1)->tag.seq;
+	}
+	CHECK_EQ(rig_state(1)->tag.seq, seq);
+	CHECK_EQ(events_of(told), 1);
+	CHECK(rig_state(1)->resources[1].failing);
+	CHECK_EQ(rig_state(1)->resources[1].restarts, 0);
+	rig_monitored(1, 1, OCF_SUCCESS, "");
+	rig_settle();
+	CHECK(!rig_state(1)->resources[1].failing);
+	CHECK_EQ(events_of(REASON_RECOVERED), 1);
+	CHECK_EQ(rig_state(1)->resources[1].restarts, 0);
+	CHECK_EQ(rig_state(1)->roles[1].state, ROLE_ONLINE);
+	rig_monitored(1, 1, OCF_SUCCESS, "");
+	rig_monitor_failed(1, 1);
+	rig_settle();
+	CHECK_EQ(events_of(REASON_RECOVERED), 1);
+	CHECK_EQ(events_of(told), 2);
+	/* What fails still is acted on when that is wanted again. */
+	rig_do(1, acted_on);
+	rig_monitor_failed(1, 1);
+	rig_settle();
+	CHECK_EQ(rig_state(1)->resources[1].restarts, 1);
+	CHECK(!rig_state(1)->resources[1].failing);
+	CHECK_EQ(rig_state(1)->roles[1].state, ROLE_ONLINE);
+	rig_down();
+}
+
 /* From the loss of quorum on, not from the end of the grace, status says when what runs here will have stopped. */
 static void stop_is_announced(void)
 {
@@ -493,6 +541,9 @@ int main(void)
 	decided_without_the_asker();
 	old_wish_is_dropped();
 	failure_in_maintenance();
+	failing_is_told_once("set role r maintenance=yes", "set role r maintenance=no", REASON_LEFT_FAILING);
+	failing_is_told_once("set node n1 maintenance=yes", "set node n1 maintenance=no", REASON_LEFT_FAILING);
+	failing_is_told_once("set resource d on_fail=ignore", "set resource d on_fail=restart", REASON_IGNORED);
 	agent_is_missing(AGENT_NOT_INSTALLED);
 	agent_is_missing(AGENT_SPAWN_FAILED);
 	stray_does_not_stop(false);
