@@ -222,7 +222,8 @@ void local_reconcile_all(struct core *c);
 void local_view_open(struct core *c);
 /* Our own inventory: this node takes part from now on. */
 void local_inventory_applied(struct core *c);
-void local_committed(struct core *c);
+/* Begins the starts that wait, if a majority knows of them and this node hears of one. */
+void local_start_waiting(struct core *c);
 void local_result_applied(struct core *c, uint32_t resource, uint64_t op);
 void local_tick(struct core *c);
 /* Time left until all that runs here has stopped or the host is reset, should quorum stay lost; 0: nothing threatens. */

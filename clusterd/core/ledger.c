@@ -111,7 +111,7 @@ static void recount(struct core *c)
 	if (best == c->ledger.committed)
 		return;
 	c->ledger.committed = best;
-	local_committed(c);
+	local_start_waiting(c);
 	requests_committed(c);
 	duty_committed(c);
 }
@@ -161,6 +161,7 @@ void ledger_alive(struct core *c, uint32_t sender, const struct msg_alive *m)
 	note_durable(c, sender, m->epoch, m->durable_seq);
 	if (sender == c->config.self) {
 		c->local.confirmed_ms = c->local.alive_ms;
+		local_start_waiting(c);
 		return;
 	}
 	if (m->epoch == c->state->tag.epoch && l->digest_seq[m->seq % DIGESTS_KEPT] == m->seq &&

@@ -226,17 +226,36 @@ void local_reconcile_all(struct core *c)
 	check_inventory(c);
 }
 
+/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
+static bool quorum_lost(const struct core *c) { return c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE; }
+
+static uint64_t doubt_limit_ms(const struct core *c)
+{
+	/* The database is lost, so what the others have agreed on is not known: what runs here is in doubt at once. */
+	if (!state_get(c->state, KIND_CLUSTER, 1))
+		return 0;
+	return timetable_doubt_ms(core_cluster(c), !quorum_lost(c));
+}
+
+static uint64_t doubt_ms(const struct core *c) { return c->mono_ms - c->local.confirmed_ms; }
+
+/* The others may have begun to count on this node's end, as far as it knows. */
+static bool in_doubt(const struct core *c) { return !c->local.released && doubt_ms(c) >= doubt_limit_ms(c); }
+
 static void start_committed(struct core *c, uint32_t id)
 {
 	struct local *l = &c->local;
 	const struct resource *r = own_resource(c, id);
 
+	/* What is read late, after this process was stopped, may be an order long overtaken. */
+	if (in_doubt(c) && !CANARY(CANARY_NO_STOP))
+		return;
 	drop_start(l, id);
 	if (r && r->op && r->op_action == AGENT_START && !l->op[id] && !l->stopping)
 		run(c, id, r->op, AGENT_START);
 }
 
-void local_committed(struct core *c)
+void local_start_waiting(struct core *c)
 {
 	struct local *l = &c->local;
 
@@ -425,19 +444,6 @@ void local_view_open(struct core *c)
 
 /* --- without quorum --- */
 
-/* While a view is being agreed on quorum is not known to be lost: a join must not stop what runs. */
-static bool quorum_lost(const struct core *c) { return c->phase == PHASE_NO_QUORUM || c->phase == PHASE_ALONE; }
-
-static uint64_t doubt_limit_ms(const struct core *c)
-{
-	/* The database is lost, so what the others have agreed on is not known: what runs here is in doubt at once. */
-	if (!state_get(c->state, KIND_CLUSTER, 1))
-		return 0;
-	return timetable_doubt_ms(core_cluster(c), !quorum_lost(c));
-}
-
-static uint64_t doubt_ms(const struct core *c) { return c->mono_ms - c->local.confirmed_ms; }
-
 /* From then on the host must be reset to keep T_stop. */
 static uint64_t fence_self_at_ms(const struct core *c)
 {
@@ -517,9 +523,9 @@ static void check_doubt(struct core *c)
 
 	if (CANARY(CANARY_NO_STOP))
 		return;
-	if (!l->n_runs && !l->n_starts && l->kept)
+	if (!l->n_runs && l->kept)
 		return;
-	if (doubt_ms(c) < doubt_limit_ms(c)) {
+	if (!in_doubt(c)) {
 		if (core_active(c) && !l->kept && !l->restart_asked && self_online(c)) {
 			l->restart_asked = true;
 			core_act(c, &(struct core_action){ .kind = ACTION_RESTART,

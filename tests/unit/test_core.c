@@ -248,6 +248,32 @@ static void failure_in_maintenance(void)
 	rig_down();
 }
 
+/*
+ * clusterd was stopped while nothing ran here, so that no watchdog was armed; then it reads that it was told to start
+ * something, long ago. The others may have waited for its end since. It starts when its own sign of life has come back.
+ */
+static void old_orders_are_not_carried_out(void)
+{
+	rig_up(3);
+	rig.reading &= ~NODE_BIT(3);
+	with_role("n3");
+	rig_time(9000);
+	REQUIRE(rig_state(1)->roles[1].owner == 3);
+	REQUIRE(rig_state(1)->resources[1].op);
+	rig.reading |= NODE_BIT(3);
+	rig.hold_agents = true;
+	rig_settle();
+	CHECK_EQ(rig_state(3)->resources[1].op, rig_state(1)->resources[1].op);
+	CHECK_EQ(rig.nodes[3].n_runs, 0);
+	rig_time(CORE_TICK_MS);
+	CHECK_EQ(rig.nodes[3].n_runs, 1);
+	rig.hold_agents = false;
+	rig_settle();
+	CHECK_EQ(rig_state(1)->roles[1].state, ROLE_ONLINE);
+	CHECK_EQ(rig.nodes[3].n_restarts, 0);
+	rig_down();
+}
+
 static uint32_t events_of(enum reason reason)
 {
 	uint32_t n = 0;
@@ -540,6 +566,7 @@ int main(void)
 	resumed_before_farewell();
 	decided_without_the_asker();
 	old_wish_is_dropped();
+	old_orders_are_not_carried_out();
 	failure_in_maintenance();
 	failing_is_told_once("set role r maintenance=yes", "set role r maintenance=no", REASON_LEFT_FAILING);
 	failing_is_told_once("set node n1 maintenance=yes", "set node n1 maintenance=no", REASON_LEFT_FAILING);
