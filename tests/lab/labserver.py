@@ -445,8 +445,12 @@ class Lab:
         if process == 'all':
             await host.off('killed')
             return
+        pid = host.services.get(process)
         host.signal(process, signal.SIGKILL)
         self.log(f'{host.name} kill -9 {process}')
+        if pid and not host.stopped:  # who looks next must see it gone; a host that is stopped whole tells nothing
+            await self.until(lambda: host.state != 'up' or host.stopped or host.services.get(process) != pid, OFF_TIMEOUT_S,
+                             f'{process} ended')
 
     async def stop(self, request, _reply):
         host, process = self.host(request['host']), request.get('process') or 'all'
