@@ -42,7 +42,8 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-	{ "ms", 1 }, { "s", MS_PER_SECOND }, { "m", MS_PER_MINUTE }, { "h", MS_PER_HOUR }, { NULL, 0 },
+	{ "ms", 1 }, { "s", MS_PER_SECOND }, { "min", MS_PER_MINUTE }, { "m", MS_PER_MINUTE },
+	{ "h", MS_PER_HOUR }, { "d", MS_PER_DAY }, { NULL, 0 },
 };
 static const struct unit size_units[] = {
 	{ "M", 1 }, { "MiB", 1 }, { "G", 1024 }, { "GiB", 1024 }, { "T", 1024 * 1024 }, { "TiB", 1024 * 1024 }, { NULL, 0 },
@@ -132,7 +133,7 @@ static bool number_parse(const char *value, const struct unit *units, uint64_t *
 	const char *p = value;
 	uint64_t n = 0;
 
-	*wrong = units == duration_units ? "is not a duration such as 500ms, 30s, 2m, 1h" :
+	*wrong = units == duration_units ? "is not a duration such as 500ms, 30s, 2min, 1h" :
 		 units == size_units	 ? "is not a size such as 512M, 64G, 1T" :
 					   "is not a whole number";
 	if (!isdigit((unsigned char)*p))

@@ -9,6 +9,7 @@
 #define MS_PER_SECOND 1000u
 #define MS_PER_MINUTE (60u * MS_PER_SECOND)
 #define MS_PER_HOUR (60u * MS_PER_MINUTE)
+#define MS_PER_DAY (24u * MS_PER_HOUR)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

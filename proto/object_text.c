@@ -9,7 +9,6 @@
 
 #include "text.h"
 
-#define MS_PER_DAY (24ull * MS_PER_HOUR)
 
 /* What a parser of one type gets. */
 struct parse {
@@ -175,6 +174,8 @@ static int duration_parse(const struct parse *p)
 	for (size_t i = 0; i < ARRAY_SIZE(duration_units); i++)
 		if (!strcmp(s, duration_units[i].text))
 			unit = duration_units[i].ms;
+	if (!strcmp(s, "m"))
+		unit = MS_PER_MINUTE;
 	if (!rc && !value && !*s)
 		unit = 1; /* a bare zero needs no unit */
 	if (rc == -EINVAL || !unit)
@@ -183,6 +184,37 @@ static int duration_parse(const struct parse *p)
 	if (rc < 0 || __builtin_mul_overflow(value, unit, &value) || value < f->min || value > f->max) {
 		duration_print(f->min, least, sizeof(least));
 		duration_print(f->max, most, sizeof(most));
+		return refuse(p, -EINVAL, "%.60s is out of range: %s to %s are allowed", p->text, least, most);
+	}
+	number_store(p, value);
+	return 0;
+}
+
+/* ---- local time: +02:00, -05:30 ---- */
+
+static int zone_print(uint64_t value, char *out, size_t size)
+{
+	uint32_t minutes = value >= ZONE_UTC ? (uint32_t)value - ZONE_UTC : ZONE_UTC - (uint32_t)value;
+
+	return snprintf(out, size, "%c%02u:%02u", value >= ZONE_UTC ? '+' : '-', minutes / 60, minutes % 60);
+}
+
+static int zone_parse(const struct parse *p)
+{
+	const struct field *f = p->field;
+	const char *s = p->text;
+	char least[16], most[16];
+	uint64_t value = ZONE_UTC;
+	uint32_t minutes;
+
+	if ((s[0] != '+' && s[0] != '-') || !is_digit(s[1]) || !is_digit(s[2]) || s[3] != ':' || !is_digit(s[4]) ||
+	    !is_digit(s[5]) || s[6] || s[4] > '5')
+		return refuse(p, -EINVAL, "'%.60s' is not a distance from UTC: write +02:00 or -05:30", p->text);
+	minutes = (uint32_t)((s[1] - '0') * 600 + (s[2] - '0') * 60 + (s[4] - '0') * 10 + (s[5] - '0'));
+	value = s[0] == '+' ? value + minutes : value - minutes;
+	if (value < f->min || value > f->max) { /* also what was too far below zero */
+		zone_print(f->min, least, sizeof(least));
+		zone_print(f->max, most, sizeof(most));
 		return refuse(p, -EINVAL, "%.60s is out of range: %s to %s are allowed", p->text, least, most);
 	}
 	number_store(p, value);
@@ -795,6 +827,8 @@ int field_parse(const struct object_type *type, const struct field *field, void 
 		return bool_parse(&p);
 	case FIELD_MS:
 		return duration_parse(&p);
+	case FIELD_ZONE:
+		return zone_parse(&p);
 	case FIELD_TIME:
 		return time_parse(&p);
 	case FIELD_ENUM:
@@ -890,6 +924,9 @@ static void number_print(struct text *t, const struct field *f, uint64_t value, 
 		return;
 	case FIELD_MS:
 		duration_print(value, one, sizeof(one));
+		break;
+	case FIELD_ZONE:
+		zone_print(value, one, sizeof(one));
 		break;
 	case FIELD_TIME:
 		time_print(value, one, sizeof(one));

@@ -23,6 +23,7 @@
 #define VALUES_U64(aux) NULL
 #define VALUES_BOOL(aux) NULL
 #define VALUES_MS(aux) NULL
+#define VALUES_ZONE(aux) NULL
 #define VALUES_TIME(aux) NULL
 #define VALUES_ENUM(aux) enum_values_##aux
 #define VALUES_NODEREF(aux) NULL
@@ -165,6 +166,7 @@ static unsigned int number_width(uint8_t type)
 		return 2;
 	case FIELD_U32:
 	case FIELD_MS:
+	case FIELD_ZONE:
 		return 4;
 	case FIELD_U64:
 	case FIELD_TIME:

@@ -29,6 +29,7 @@ enum field_type {
 	FIELD_U64,
 	FIELD_BOOL,     /* uint32_t 0/1 */
 	FIELD_MS,       /* uint32_t milliseconds; people write 30s, 5min, 2h, 250ms */
+	FIELD_ZONE,     /* uint32_t minutes east of UTC plus ZONE_UTC; people write +02:00, -05:30 */
 	FIELD_TIME,     /* uint64_t Unix milliseconds, 0: never */
 	FIELD_ENUM,     /* uint32_t */
 	FIELD_NODEREF,  /* uint32_t node id, 0: none */
@@ -41,6 +42,8 @@ enum field_type {
 	FIELD_TIMES,    /* uint64_t[UNCLEAN_MAX] Unix milliseconds, 0 ends it */
 };
 
+#define ZONE_UTC 720u /* what FIELD_ZONE keeps for +00:00 */
+
 /* The C member of a field: a duration or a time carries its unit. */
 #define MEMBER_OF_NAME(m) m
 #define MEMBER_OF_TEXT(m) m
@@ -49,6 +52,7 @@ enum field_type {
 #define MEMBER_OF_U64(m) m
 #define MEMBER_OF_BOOL(m) m
 #define MEMBER_OF_MS(m) m##_ms
+#define MEMBER_OF_ZONE(m) m##_min
 #define MEMBER_OF_TIME(m) m##_ms
 #define MEMBER_OF_ENUM(m) m
 #define MEMBER_OF_NODEREF(m) m
@@ -67,6 +71,7 @@ enum field_type {
 #define MEMBER_U64(m) uint64_t m;
 #define MEMBER_BOOL(m) uint32_t m;
 #define MEMBER_MS(m) uint32_t m##_ms;
+#define MEMBER_ZONE(m) uint32_t m##_min;
 #define MEMBER_TIME(m) uint64_t m##_ms;
 #define MEMBER_ENUM(m) uint32_t m;
 #define MEMBER_NODEREF(m) uint32_t m;

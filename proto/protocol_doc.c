@@ -116,6 +116,7 @@ static const char *type_name(uint8_t type)
 		[FIELD_U64] = "U64",
 		[FIELD_BOOL] = "BOOL",
 		[FIELD_MS] = "MS",
+		[FIELD_ZONE] = "ZONE",
 		[FIELD_TIME] = "TIME",
 		[FIELD_ENUM] = "ENUM",
 		[FIELD_NODEREF] = "NODEREF",
@@ -137,6 +138,7 @@ static void print_range(const struct field *f)
 	case FIELD_U32:
 	case FIELD_U64:
 	case FIELD_MS:
+	case FIELD_ZONE:
 		if (f->max != UINT64_MAX)
 			printf("%llu to %llu, ", (unsigned long long)f->min, (unsigned long long)f->max);
 		printf("default %llu", (unsigned long long)f->def);

@@ -313,7 +313,8 @@ static void leave_for_rule(struct state *s, uint32_t role, const struct place_ve
 /* Hours are of the cluster's local time; a window may span midnight. */
 static bool in_failback_window(const struct state *s, const struct role *r, uint64_t now_ms)
 {
-	uint64_t minutes = now_ms / MS_PER_MINUTE + s->cluster.utc_offset_min + 720; /* the offset is kept plus 720; one day on */
+	uint64_t one_day_on = now_ms / MS_PER_MINUTE + MS_PER_DAY / MS_PER_MINUTE;
+	uint64_t minutes = one_day_on + s->cluster.utc_offset_min - ZONE_UTC;
 	uint32_t hour = (uint32_t)(minutes / 60 % 24);
 
 	if (r->failback_from_h <= r->failback_to_h)

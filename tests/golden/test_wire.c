@@ -265,6 +265,8 @@ static const char *field_value(const struct field *f)
 	case FIELD_MS:
 		snprintf(value, sizeof(value), "%llums", (unsigned long long)(f->max - f->number));
 		return value;
+	case FIELD_ZONE:
+		return "+02:03";
 	default:
 		snprintf(value, sizeof(value), "%llu", (unsigned long long)(f->max - (f->max > 100 ? f->number : 0)));
 		return value;

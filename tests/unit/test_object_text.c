@@ -104,11 +104,22 @@ static void test_durations(void)
 	check_value(KIND_RESOURCE, "monitor_interval", "250ms", "250ms");
 	check_value(KIND_RESOURCE, "monitor_interval", "30s", "30s");
 	check_value(KIND_RESOURCE, "monitor_interval", "5min", "5min");
+	check_value(KIND_RESOURCE, "monitor_interval", "5m", "5min"); /* as clusterd.conf takes it, too */
+	check_value(KIND_CLUSTER, "utc_offset", "+00:00", "+00:00");
+	check_value(KIND_CLUSTER, "utc_offset", "-05:30", "-05:30");
+	check_value(KIND_CLUSTER, "utc_offset", "+14:00", "+14:00");
 	check_value(KIND_RESOURCE, "monitor_interval", "120min", "2h");
 	check_value(KIND_RESOURCE, "monitor_interval", "1d", "1d");
 	check_value(KIND_RESOURCE, "monitor_interval", "90000ms", "90s");
 	begin(KIND_RESOURCE);
 	check_refused(KIND_RESOURCE, "monitor_interval", EDIT_SET, "30", -EINVAL, "as 30s");
+	begin(KIND_CLUSTER);
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "+14:01", -EINVAL, "-12:00 to +14:00 are allowed");
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "-12:01", -EINVAL, "-12:00 to +14:00 are allowed");
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "-99:59", -EINVAL, "-12:00 to +14:00 are allowed");
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "+2", -EINVAL, "write +02:00 or -05:30");
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "+02:60", -EINVAL, "write +02:00 or -05:30");
+	check_refused(KIND_CLUSTER, "utc_offset", EDIT_SET, "+02:00x", -EINVAL, "write +02:00 or -05:30");
 	check_refused(KIND_RESOURCE, "monitor_interval", EDIT_SET, "5 min", -EINVAL, "not a duration");
 	check_refused(KIND_RESOURCE, "monitor_interval", EDIT_SET, "s", -EINVAL, "not a duration");
 	check_refused(KIND_RESOURCE, "monitor_interval", EDIT_SET, "", -EINVAL, "not a duration");

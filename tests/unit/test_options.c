@@ -49,7 +49,8 @@ static void test_wrong(void)
 		{ "\nwatchdog_timout = 5s", "test.conf:2: watchdog_timout: no such key; did you mean watchdog_timeout?" },
 		{ "just words", "test.conf:1: \"just words\": not a line \"key = value\"" },
 		{ "cpu = 1\ncpu = 2", "test.conf:2: cpu: already set in line 1" },
-		{ "watchdog_timeout = 5", "watchdog_timeout = 5: is not a duration such as 500ms, 30s, 2m, 1h; allowed: 1s to 5m" },
+		{ "watchdog_timeout = 5",
+		  "watchdog_timeout = 5: is not a duration such as 500ms, 30s, 2min, 1h; allowed: 1s to 5min" },
 		{ "watchdog_timeout = 6m", "test.conf:1: watchdog_timeout = 6m: out of range; allowed: 1s to 5m" },
 		{ "watchdog_timeout = 99999999999999999999s", "is too large; allowed: 1s to 5m" },
 		{ "watchdog_timeout = 4294967297s", "out of range" },
@@ -129,7 +130,7 @@ static void test_show(void)
 
 	CHECK_EQ(parse("watchdog_timeout = 120000ms\nmemory = 1536M"), 0);
 	CHECK_EQ(options_show(&options, "watchdog_timeout", text, sizeof(text)), 0);
-	CHECK_STR(text, "2m");
+	CHECK_STR(text, "2min");
 	CHECK_EQ(options_show(&options, "memory", text, sizeof(text)), 0);
 	CHECK_STR(text, "1536M");
 	CHECK_EQ(options_show(&options, "log_to_syslog", text, sizeof(text)), 0);
