@@ -130,6 +130,8 @@ int cmd_quorum_force(struct ctl *ctl)
 {
 	struct message m = { .type = CTL_FORCE };
 
+	if (ctl->options.dry_run)
+		return ctl_foresee_force(ctl);
 	if (!ctl_confirm(ctl, "this side becomes authoritative: changes that only the other side has are dropped when "
 			      "it rejoins, and if the other side is alive and not fenced, roles run twice"))
 		return EXIT_USAGE;

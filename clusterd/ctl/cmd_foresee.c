@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusterd/ctl/ctl_change.h"
+#include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/explain.h"
 #include "clusterd/core/foresee.h"
@@ -169,6 +170,40 @@ static int simulate(struct ctl *ctl, bool lose)
 	return effect.lost || !keeps ? EXIT_ROLES_DOWN : EXIT_DONE;
 }
 
+int ctl_foresee_force(struct ctl *ctl)
+{
+	const struct state *s = ctl->view.state;
+	struct ctl_effect effect = { .json = ctl->options.json ? json_array() : NULL };
+	struct state *after = ctl_state_new();
+	char here[TEXT_SIZE], away[TEXT_SIZE];
+	nodeset_t others = 0;
+
+	if (!after) {
+		json_decref(effect.json);
+		return ctl_no_memory(ctl);
+	}
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++)
+		if (state_node(s, id) && s->nodes[id].state != NODE_DOWN && !nodeset_has(members(ctl), id))
+			others |= NODE_BIT(id);
+	foresee_copy(after, s);
+	foresee_lose(after, others);
+	if (!ctl->options.json)
+		fprintf(ctl->out,
+			"This side would decide: %s. Not here: %s; their roles start here once each is fenced, or confirmed to be "
+			"off:\n",
+			ctl_nodes(ctl, members(ctl), here, sizeof(here)),
+			others ? ctl_nodes(ctl, others, away, sizeof(away)) : "none");
+	ctl_effect_print(ctl, s, after, &effect);
+	if (ctl->options.json)
+		ctl_json_print(ctl, json_pack("{s:i, s:{s:o, s:o, s:o}}", "schema", CTL_SCHEMA, "dry_run", "members",
+					      ctl_json_nodes(ctl, members(ctl)), "others", ctl_json_nodes(ctl, others), "roles",
+					      effect.json));
+	else
+		effect_sum(ctl, &effect);
+	ctl_state_free(after);
+	return EXIT_DONE;
+}
+
 int cmd_simulate_lose(struct ctl *ctl) { return simulate(ctl, true); }
 int cmd_simulate_drain(struct ctl *ctl) { return simulate(ctl, false); }
 
@@ -285,6 +320,7 @@ int cmd_why(struct ctl *ctl)
 		ctl->view.state->cluster.now_ms = ctl->view.taken_ms;
 	if (ctl->options.json)
 		return why_json(ctl, role);
+	ctl_say_stale(ctl);
 	explain_role(ctl->view.state, role, &sink);
 	return EXIT_DONE;
 }

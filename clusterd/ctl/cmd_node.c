@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "clusterd/core/votes.h"
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "text.h"
@@ -36,6 +37,12 @@ static int stop_here(struct ctl *ctl, const struct node *n)
 	return rc;
 }
 
+/* With --force also what takes quorum with it is done: the others then stop everything, wherever it would have gone. */
+static bool takes_quorum(const struct ctl *ctl, uint32_t id)
+{
+	return !votes_majority(votes_of(ctl->view.state), ctl->view.self.members & ~NODE_BIT(id), ctl->view.self.witness_held);
+}
+
 int cmd_node_stop(struct ctl *ctl)
 {
 	const struct state *s = ctl->view.state;
@@ -45,10 +52,17 @@ int cmd_node_stop(struct ctl *ctl)
 		return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (!state_node(s, id))
 		return ctl_refused(ctl, REFUSED_STATE, "this node is in no cluster yet; 'systemctl stop clusterd' ends its daemon");
-	if (id == ctl->view.self.self && !ctl->options.dry_run)
-		return stop_here(ctl, &s->nodes[id]);
 	ctl->argv[0] = s->nodes[id].name;
 	ctl->argc = 1;
+	if (ctl->options.force && ctl->view.self.quorate && takes_quorum(ctl, id)) {
+		if (ctl->options.dry_run)
+			return cmd_simulate_lose(ctl);
+		if (!ctl->options.quiet)
+			fprintf(ctl->err, "QUORUM IS LOST with node %s: the other nodes stop all roles within T_stop\n",
+				s->nodes[id].name);
+	}
+	if (id == ctl->view.self.self && !ctl->options.dry_run)
+		return stop_here(ctl, &s->nodes[id]);
 	return ctl_each(ctl, VERB_NODE_STOP, NULL, GOAL_NODE_DOWN);
 }
 
@@ -87,23 +101,29 @@ int cmd_node_start(struct ctl *ctl)
 
 int cmd_node_evict(struct ctl *ctl)
 {
+	int rc;
+
 	for (int i = 0; i < ctl->argc; i++)
 		if (!ctl_find(ctl, KIND_NODE, ctl->argv[i]))
 			return refusal_exit_code(REFUSED_NOT_FOUND);
-	if (!ctl_confirm(ctl, "node %s%s would be removed from the cluster for good", ctl->argv[0],
-			 ctl->argc > 1 ? " and others" : ""))
+	if (!ctl_confirm(ctl, "node %s%s would be removed from the cluster", ctl->argv[0], ctl->argc > 1 ? " and others" : ""))
 		return EXIT_USAGE;
-	return ctl_each(ctl, VERB_NODE_EVICT, NULL, -1);
+	rc = ctl_each(ctl, VERB_NODE_EVICT, NULL, -1);
+	if (!rc && !ctl->options.quiet && !ctl->options.json && !ctl->options.dry_run)
+		fprintf(ctl->out, "Take it out of corosync.conf on all nodes, too: it comes back when its clusterd starts "
+				  "there.\n");
+	return rc;
 }
 
 int cmd_node_fenced(struct ctl *ctl)
 {
-	if (!ctl_find(ctl, KIND_NODE, ctl->argv[0]))
-		return refusal_exit_code(REFUSED_NOT_FOUND);
+	for (int i = 0; i < ctl->argc; i++)
+		if (!ctl_find(ctl, KIND_NODE, ctl->argv[i]))
+			return refusal_exit_code(REFUSED_NOT_FOUND);
 	if (!ctl_confirm(ctl,
-			 "its roles start elsewhere at once: if node %s is not really off, they run twice and data is "
+			 "its roles start elsewhere at once: if node %s%s is not really off, they run twice and data is "
 			 "destroyed",
-			 ctl->argv[0]))
+			 ctl->argv[0], ctl->argc > 1 ? " or one of the others" : ""))
 		return EXIT_USAGE;
 	return ctl_each(ctl, VERB_NODE_FENCED, NULL, -1);
 }

@@ -18,6 +18,7 @@ int cmd_list(struct ctl *ctl)
 		json_object_set_new(j, ctl_plural(kind, name), ctl_json_all(ctl, kind));
 		return ctl_json_print(ctl, j);
 	}
+	ctl_say_stale(ctl);
 	if (kind == KIND_NODE)
 		ctl_table_nodes(ctl);
 	else if (kind == KIND_ROLE)
@@ -88,6 +89,7 @@ static int show_object(struct ctl *ctl, const struct object_type *type, const vo
 		json_object_set_new(j, type->kind == KIND_CLUSTER ? "settings" : type->name, ctl_json_object(ctl, type, object));
 		return ctl_json_print(ctl, j);
 	}
+	ctl_say_stale(ctl);
 	fprintf(ctl->out, "%s %s\n", type->name, name);
 	show_fields(ctl, type, object, FIELD_FLAG_C);
 	for (size_t i = 0; i < type->n_fields; i++) {

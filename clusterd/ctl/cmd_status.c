@@ -4,6 +4,7 @@
 
 #include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "clusterd/core/foresee.h"
 #include "clusterd/core/votes.h"
 #include "text.h"
 
@@ -19,8 +20,10 @@ static enum ctl_tone tone_of_node(const struct ctl *ctl, const struct node *n)
 	return n->state == NODE_ONLINE && n->admin == ADMIN_UP && !n->quarantine_until_ms ? TONE_GOOD : TONE_WARN;
 }
 
-static enum ctl_tone tone_of_role(const struct role *r)
+static enum ctl_tone tone_of_role(const struct ctl *ctl, const struct role *r)
 {
+	if (r->owner && ctl->view.self.self && !ctl->view.self.quorate)
+		return TONE_WARN;
 	if (r->state == ROLE_FAILED)
 		return TONE_BAD;
 	if (r->state == ROLE_ONLINE)
@@ -80,7 +83,7 @@ static void role_row(const struct ctl *ctl, struct ctl_table *t, const struct ro
 	bool quiet = r->state == ROLE_ONLINE && !r->target;
 
 	ctl_table_cell(t, TONE_PLAIN, "%s", r->name);
-	ctl_table_cell(t, tone_of_role(r), "%s%s", enum_text(enum_values_role_state, r->state),
+	ctl_table_cell(t, tone_of_role(ctl, r), "%s%s", ctl_role_state(ctl, r),
 		       r->maintenance ? ", maintenance" : "");
 	ctl_table_cell(t, TONE_PLAIN, "%s", ctl_node_name(ctl, r->owner));
 	ctl_table_cell(t, TONE_PLAIN, "%s", enum_text(enum_values_priority, r->priority));
@@ -180,6 +183,55 @@ static void say(const struct ctl *ctl, enum ctl_tone tone, const char *text)
 	fputc('\n', ctl->out);
 }
 
+void ctl_say_stale(const struct ctl *ctl)
+{
+	const struct msg_answer_status *m = &ctl->view.self;
+
+	if (m->self && !m->quorate && ctl->view.state->count[KIND_CLUSTER])
+		say(ctl, TONE_BAD, "Below is what this node knew when it lost quorum; the others may have gone on since.");
+}
+
+/* The voters whose loss alone would leave the rest without quorum. */
+static nodeset_t needed_voters(const struct ctl *ctl)
+{
+	nodeset_t members = ctl->view.self.members, needed = 0;
+
+	for (nodeset_t left = members & votes_of(ctl->view.state).nodes; left; left &= left - 1)
+		if (!foresee_quorum(ctl->view.state, members, NODE_BIT(nodeset_first(left)), true, NULL))
+			needed |= NODE_BIT(nodeset_first(left));
+	return needed;
+}
+
+static void warn_of_needed(const struct ctl *ctl)
+{
+	nodeset_t needed = ctl->view.self.quorate && ctl->view.state->count[KIND_NODE] > 1 ? needed_voters(ctl) : 0;
+	char nodes[2 * TEXT_SIZE], text[4 * TEXT_SIZE];
+
+	if (!needed)
+		return;
+	snprintf(text, sizeof(text), "One more loss may stop everything: without %s%s the rest has no quorum.",
+		 nodeset_count(needed) > 1 ? "any of " : "", ctl_nodes(ctl, needed, nodes, sizeof(nodes)));
+	say(ctl, TONE_WARN, text);
+}
+
+/* Roles avoid them, and somebody has to know why. */
+static void warn_of_quarantine(const struct ctl *ctl)
+{
+	const struct state *s = ctl->view.state;
+	char text[2 * TEXT_SIZE], at[32];
+
+	for (uint32_t id = 1; id <= s->high[KIND_NODE]; id++) {
+		const struct node *n = state_node(s, id);
+
+		if (!n || n->quarantine_until_ms <= s->cluster.now_ms)
+			continue;
+		snprintf(text, sizeof(text),
+			 "Node %s is quarantined until %s: it was lost too often; 'clusterctl node resume %s' ends it.",
+			 n->name, ctl_time(n->quarantine_until_ms, at), n->name);
+		say(ctl, TONE_WARN, text);
+	}
+}
+
 static void headline(const struct ctl *ctl)
 {
 	const struct msg_answer_status *m = &ctl->view.self;
@@ -209,12 +261,13 @@ static void warnings(const struct ctl *ctl)
 	const struct cluster *c = ctl_cluster(ctl);
 	char nodes[2 * TEXT_SIZE], text[4 * TEXT_SIZE];
 
-	if (!m->quorate && ctl->view.state->count[KIND_CLUSTER])
-		say(ctl, TONE_BAD, "Below is what this node knew when it lost quorum; the others may have gone on since.");
+	ctl_say_stale(ctl);
 	if (c->disarmed)
 		say(ctl, TONE_BAD, "DISARMED: nothing fences and nothing moves; 'clusterctl arm' ends it.");
 	if (c->maintenance)
 		say(ctl, TONE_WARN, "Maintenance: roles are left as they are; 'clusterctl cluster set maintenance=no' ends it.");
+	warn_of_needed(ctl);
+	warn_of_quarantine(ctl);
 	if (m->stop_left_ms) {
 		snprintf(text, sizeof(text), "This node stops its roles within %u s unless quorum returns.",
 			 (m->stop_left_ms + 999) / 1000);

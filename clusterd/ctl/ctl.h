@@ -179,6 +179,7 @@ const char *ctl_nodes(const struct ctl *ctl, nodeset_t nodes, char *out, size_t 
 const char *ctl_field(const struct ctl *ctl, const struct field *field, const void *object, char *out);
 /* State of a node in words: its state and what is asked of it. */
 const char *ctl_node_state(const struct ctl *ctl, const struct node *n);
+const char *ctl_role_state(const struct ctl *ctl, const struct role *r);
 const char *ctl_role_reason(const struct ctl *ctl, const struct role *r, char *out, size_t size);
 bool ctl_is_unit_ms(const struct field *field);
 

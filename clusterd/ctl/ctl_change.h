@@ -78,6 +78,8 @@ struct ctl_effect {
 	json_t *json; /* list; NULL when not wanted */
 	unsigned int changed, lost;
 };
+/* What would become of the roles if this side were declared authoritative. Exit code. */
+int ctl_foresee_force(struct ctl *ctl);
 void ctl_effect_print(struct ctl *ctl, const struct state *before, const struct state *after, struct ctl_effect *ret);
 
 #endif

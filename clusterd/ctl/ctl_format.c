@@ -124,6 +124,18 @@ const char *ctl_node_state(const struct ctl *ctl, const struct node *n)
 	return enum_text(enum_values_node_admin, n->admin);
 }
 
+const char *ctl_role_state(const struct ctl *ctl, const struct role *r)
+{
+	const struct msg_answer_status *m = &ctl->view.self;
+
+	/* Without quorum the state stands still; what has become of the role since then is known of this node alone. */
+	if (!m->self || m->quorate || !r->owner || ctl_cluster(ctl)->disarmed)
+		return enum_text(enum_values_role_state, r->state);
+	if (r->owner != m->self)
+		return r->state == ROLE_ONLINE ? "was online" : "was on its way";
+	return m->stop_left_ms ? "to be stopped" : "stopped here";
+}
+
 const char *ctl_role_reason(const struct ctl *ctl, const struct role *r, char *out, size_t size)
 {
 	explain_reason(ctl->view.state, r->object.id, true, out, size);

@@ -116,6 +116,7 @@ static json_t *json_field(const struct ctl *ctl, const struct field *field, cons
 	const uint8_t *at = (const uint8_t *)object + field->offset;
 	uint32_t small = 0;
 	uint64_t large = 0;
+	char zone[16];
 
 	memcpy(&small, at, field->size >= sizeof(small) ? sizeof(small) : field->size);
 	memcpy(&large, at, field->size >= sizeof(large) ? sizeof(large) : field->size);
@@ -131,6 +132,9 @@ static json_t *json_field(const struct ctl *ctl, const struct field *field, cons
 		return large ? json_integer((json_int_t)large) : json_null();
 	case FIELD_BOOL:
 		return json_boolean(small);
+	case FIELD_ZONE:
+		field_print(field, object, NULL, zone, sizeof(zone));
+		return json_string(zone);
 	case FIELD_ENUM:
 		return json_string(enum_text(field->values, small));
 	case FIELD_NODEREF:

@@ -6,6 +6,8 @@
 #include "clusterd/ctl/ctl.h"
 
 void ctl_page(const struct ctl *ctl);
+/* Says that what follows is old, on a node without quorum. */
+void ctl_say_stale(const struct ctl *ctl);
 void ctl_table_nodes(const struct ctl *ctl);
 /* Returns how many were shown. */
 unsigned int ctl_table_roles(const struct ctl *ctl, bool troubled_only);

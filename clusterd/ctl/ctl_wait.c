@@ -7,29 +7,37 @@
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "clusterd/core/reason.h"
+#include "clusterd/core/role_move.h"
 #include "text.h"
 
 #define POLL_MS 5000 /* longest long poll */
 
-enum reached { NOT_YET, REACHED, NEVER };
+enum reached { NOT_YET, REACHED, NEVER, HELD };
 
 static bool resource_busy(const struct resource *x)
 {
 	return x->op || x->state == RES_STARTING || x->state == RES_STOPPING || x->state == RES_FAILED || x->reload_wanted;
 }
 
-static enum reached role_settled(const struct state *s, const struct role *r)
+static bool role_busy(const struct state *s, const struct role *r)
 {
 	for (uint16_t id = s->role_resource[r->object.id]; id; id = s->resource_next[id])
 		if (resource_busy(&s->resources[id]))
-			return r->state == ROLE_FAILED ? NEVER : NOT_YET;
+			return true;
+	return false;
+}
+
+static enum reached role_settled(const struct state *s, const struct role *r)
+{
+	enum role_state wanted = r->want ? ROLE_ONLINE : ROLE_OFFLINE;
+
 	if (r->state == ROLE_FAILED)
 		return NEVER;
-	if (!r->want)
-		return r->state == ROLE_OFFLINE ? REACHED : NOT_YET;
-	if (r->priority == PRIORITY_NO_AUTOSTART && r->state == ROLE_OFFLINE)
+	if (role_busy(s, r))
+		return NOT_YET;
+	if (r->state == wanted || (r->state == ROLE_OFFLINE && r->priority == PRIORITY_NO_AUTOSTART))
 		return REACHED;
-	return r->state == ROLE_ONLINE ? REACHED : NOT_YET;
+	return role_frozen(s, r) ? HELD : NOT_YET;
 }
 
 static enum reached role_reached(const struct state *s, const struct ctl_goal *g)
@@ -68,6 +76,15 @@ static bool drained_travel(const struct state *s, uint32_t node)
 	return false;
 }
 
+/* A role that stays on the node as long as it, or all, is left as it is. */
+static const struct role *held_on(const struct state *s, uint32_t node)
+{
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+		if (state_role(s, id) && s->roles[id].owner == node && role_frozen(s, &s->roles[id]))
+			return &s->roles[id];
+	return NULL;
+}
+
 static bool roles_travel(const struct state *s)
 {
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
@@ -95,6 +112,8 @@ static enum reached node_reached(const struct ctl *ctl, const struct ctl_goal *g
 	}
 	if (n->admin == ADMIN_UP)
 		return NEVER; /* somebody resumed it */
+	if (held_on(s, n->object.id))
+		return HELD;
 	return s->load[n->object.id].roles || drained_travel(s, n->object.id) ? NOT_YET : REACHED;
 }
 
@@ -167,6 +186,29 @@ static int never_say(struct ctl *ctl, const struct ctl_goal *g)
 	return EXIT_FAILED;
 }
 
+/* What is asked for was taken down, and is not done before somebody ends what holds it. */
+static int held_say(struct ctl *ctl, const struct ctl_goal *g)
+{
+	const struct state *s = ctl->view.state;
+	uint32_t resource = state_find(s, KIND_RESOURCE, g->name), node = state_find(s, KIND_NODE, g->name);
+	const struct role *r = g->kind == GOAL_NODE_EMPTY	  ? held_on(s, node)
+			       : g->kind == GOAL_RESOURCE_SETTLED ? &s->roles[s->resources[resource].role]
+								  : state_role(s, state_find(s, KIND_ROLE, g->name));
+
+	fprintf(ctl->err, "clusterctl: role %s is left as it is: ", r->name);
+	if (s->cluster.disarmed)
+		fprintf(ctl->err, "the cluster is disarmed; 'clusterctl arm' ends that\n");
+	else if (s->cluster.maintenance)
+		fprintf(ctl->err, "the cluster is in maintenance; 'clusterctl cluster set maintenance=no' ends that\n");
+	else if (r->maintenance)
+		fprintf(ctl->err, "it is in maintenance; 'clusterctl role set %s maintenance=no' ends that\n", r->name);
+	else
+		fprintf(ctl->err, "node %s is in maintenance; 'clusterctl node set %s maintenance=no' ends that\n",
+			ctl_node_name(ctl, r->owner), ctl_node_name(ctl, r->owner));
+	fprintf(ctl->err, "the change was made, and is carried out then\n");
+	return EXIT_FAILED;
+}
+
 /* The daemon we talk to was told to end: that it is gone is what was wanted. */
 static bool gone_is_good(const struct ctl *ctl, const struct ctl_goal *goals, size_t n)
 {
@@ -184,6 +226,8 @@ static int wait_round(struct ctl *ctl, const struct ctl_goal *goals, size_t n, s
 
 		if (now == NEVER)
 			return never_say(ctl, &goals[i]);
+		if (now == HELD)
+			return held_say(ctl, &goals[i]);
 		reached += now == REACHED;
 	}
 	return reached == n ? EXIT_DONE : -1;

@@ -113,7 +113,11 @@ def ends(lab):
     ctl(lab, 'node1', 0, 'arm')
     ctl(lab, 'node1', 0, 'node', 'stop', 'node3', '--wait')
     check('systemctl start clusterd' in ctl(lab, 'node3', 2, 'status'), 'a daemon that is gone')
-    ctl(lab, 'node1', 0, 'node', 'evict', 'node3', '--yes')
+    eventually(lambda: 'One more loss may stop everything: without node1' in ctl(lab, 'node2', 0, 'status'), 10,
+               'status warns of the only voter', 0.1)
+    ctl(lab, 'node2', 9, 'node', 'stop', 'node1', '--dry-run')
+    check('Quorum would be lost' in ctl(lab, 'node2', 20, 'node', 'stop', 'node1', '--force', '--dry-run'), 'a dry run with --force')
+    check('corosync.conf' in ctl(lab, 'node1', 0, 'node', 'evict', 'node3', '--yes'), 'what remains to be done is said')
     ctl(lab, 'node1', 4, 'node', 'show', 'node3')
     ctl(lab, 'node2', 0, 'role', 'stop', 'web', '--wait')
     ctl(lab, 'node2', 0, 'role', 'delete', 'web')

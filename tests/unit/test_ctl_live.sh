@@ -61,6 +61,18 @@ check 4 'no such role' role show web4
 check 0 'node n1: drained, 0 roles' node drain n1 --wait
 check 0 'drained' node list
 check 0 '' node resume n1 --failback --wait
+check 0 '' role set web maintenance=yes
+check 19 'role web is left as it is: it is in maintenance; .clusterctl role set web maintenance=no. ends that' role stop web --wait
+check 0 '' role start web
+check 0 '' role set web maintenance=no
+check 0 '' cluster set maintenance=yes
+check 19 'the cluster is in maintenance' node drain n2 --wait
+check 0 '' node resume n2
+check 0 '' cluster set maintenance=no
+check 0 '' disarm
+check 19 'the cluster is disarmed' role stop web --wait
+check 0 '' role start web
+check 0 '' arm
 check 18 '--timeout' role start huge --wait --timeout 1
 check 5 'web' role create web
 check 0 '' config export "$tmp/config.json"
