@@ -8,6 +8,8 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/options.c \
 	clusterd/options.def \
 	clusterd/options.h \
+	clusterd/preflight.c \
+	clusterd/preflight.h \
 	clusterd/shell_vet.c \
 	$(NULL)
 

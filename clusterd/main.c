@@ -13,6 +13,7 @@
 
 #include "clusterd/log.h"
 #include "clusterd/options.h"
+#include "clusterd/preflight.h"
 #include "clusterd/shell.h"
 
 static const char usage[] =
@@ -119,6 +120,28 @@ static int32_t on_usr1(int32_t sig, void *data)
 	return 0;
 }
 
+static void log_missing(void *user, const char *text)
+{
+	(void)user;
+	log_warning("missing", "what=%s", log_quote(text));
+}
+
+static void print_missing(void *user, const char *text)
+{
+	fprintf(stderr, "clusterd: %s: %s\n", (const char *)user, text);
+}
+
+static int check(const struct arguments *a, const struct options *o)
+{
+	unsigned int n = preflight(o, true, print_missing, (void *)a->config);
+
+	if (n)
+		printf("%s: good, but this machine lacks %u thing%s that it names\n", a->config, n, n == 1 ? "" : "s");
+	else
+		printf("%s: good\n", a->config);
+	return 0;
+}
+
 static int run(const struct options *o)
 {
 	qb_loop_t *loop = qb_loop_create();
@@ -168,16 +191,15 @@ int main(int argc, char **argv)
 		return ret;
 	if (load_options(&a, &o))
 		return 1;
-	if (a.check) {
-		printf("%s: good\n", a.config);
-		return 0;
-	}
+	if (a.check)
+		return check(&a, &o);
 	log = (struct log_config){ o.log_file, log_level_of(o.log_level), o.log_to_syslog, a.foreground || getenv("NOTIFY_SOCKET"),
 				   o.state_dir };
 	if (log_open("clusterd", &log, text, sizeof(text))) {
 		fprintf(stderr, "clusterd: log: %s\n", text);
 		return 1;
 	}
+	preflight(&o, false, log_missing, NULL);
 	take_precedence();
 	ret = run(&o);
 	log_close();

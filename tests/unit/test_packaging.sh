@@ -57,4 +57,21 @@ code 2 word
 code 2 --feature-level-max 0
 code 1 --check-config --config "$tmp/bad"
 code 1 --check-config --config "$tmp/none"
+# what the machine lacks is said, and is no error of the file
+says() { grep -q -- "$1" "$tmp/out" || fail "no '$1' in: $(cat "$tmp/out")"; }
+{
+	echo "fence_command = $tmp/nofence --off"
+	echo "watchdog = $tmp/nodog"
+	echo 'admin_group = nogroupofthisname'
+	echo "state_dir = $tmp/conf"
+} >"$tmp/lacks"
+code 0 --check-config --config "$tmp/lacks"
+says "fence_command = $tmp/nofence --off: $tmp/nofence: No such file"
+says "watchdog = $tmp/nodog: No such file"
+says 'admin_group = nogroupofthisname: there is no such group'
+says "state_dir = $tmp/conf: $tmp/conf is not a directory"
+says 'good, but this machine lacks'
+touch "$tmp/nofence"
+code 0 --check-config --config "$tmp/lacks"
+says 'is no program that can be run'
 exit 0
