@@ -286,7 +286,7 @@ static uint32_t events_of(enum reason reason)
 /* A monitor that fails and is left so is one event, however often it runs; so is its end. The others hear nothing between. */
 static void failing_is_told_once(const char *left_so, const char *acted_on, enum reason told)
 {
-	uint64_t seq;
+	uint64_t seq = 0;
 
 	rig_up(3);
 	with_role("n1");
