@@ -22,8 +22,6 @@
 #include "text.h"
 #include "units.h"
 
-#define META_TIMEOUT_MS 20000
-
 struct candidate {
 	struct resource resource;
 	bool touched; /* agent or parameters set, or all of it new */
@@ -210,10 +208,9 @@ static int ask(struct vetting *v, const struct candidate *c, const char **fault)
 	struct agent_request rq = { .action = AGENT_VALIDATE_ALL,
 				    .resource = c->resource.name,
 				    .agent = c->resource.agent,
-				    .params = c->resource.params,
-				    .timeout_ms = META_TIMEOUT_MS };
+				    .params = c->resource.params };
 	struct ask *a = ask_new(v, c);
-	int ret = a ? agents_validate(v->shell->agents, &rq, false, on_vetted, a) : -ENOBUFS;
+	int ret = a ? agents_validate(v->shell->agents, &rq, on_vetted, a) : -ENOBUFS;
 
 	if (!ret)
 		return 0;

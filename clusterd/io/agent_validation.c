@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Queries about agents: meta-data from the cache or by running the agent, parameters checked against it, and on wish the
- * agent's own validate-all.
+ * Queries about agents: meta-data from the cache or by running the agent, parameters checked against it.
  *
- *   agents_meta(), agents_validate() -> cached? --no--> FETCHING (all queries of one agent share one run) --> check
- *                                          `--yes-> check --> VALIDATING (validate-all, if asked for) --> done
+ *   agents_meta(), agents_validate() -> cached? --no--> FETCHING (all queries of one agent share one run) --> check --> done
+ *                                          `--yes-----------------------------------------------------^
  */
 #include "clusterd/io/agent_runner.h"
 
@@ -16,7 +15,7 @@
 
 #include "clusterd/io/soon.h"
 
-enum query_state { QUERY_READY, QUERY_FETCHING, QUERY_VALIDATING, QUERY_FINISHED };
+enum query_state { QUERY_READY, QUERY_FETCHING, QUERY_FINISHED };
 
 struct query {
 	struct agents *a;
@@ -26,12 +25,12 @@ struct query {
 	agents_validated_fn done;
 	void *user;
 	struct request request;
-	bool check, on_node;
+	bool check;
 	char path[AGENT_PATH_SIZE];
 	struct stat st;
 	struct meta_entry *entry;
 	struct job *job; /* the run that this query has to answer for; another's while FETCHING: NULL */
-	int error, rc;
+	int error;
 	char text[AGENT_REPORT_SIZE];
 };
 
@@ -48,7 +47,6 @@ static void query_finish(struct query *q)
 		.error = q->error,
 		.text = q->text,
 		.meta = q->entry ? meta_entry_get(q->entry) : NULL,
-		.rc = q->rc,
 	};
 
 	query_unlink(q);
@@ -95,54 +93,32 @@ static int error_of_status(const struct job *job)
 	}
 }
 
-static void on_validate_all_done(struct job *job)
-{
-	struct query *q = job->query;
-
-	q->job = NULL;
-	q->rc = job->rc;
-	if (job->status != AGENT_DONE)
-		query_fail(q, error_of_status(job), "%s: validate-all on %s: %s", q->request.agent, q->a->node_name, job->text);
-	else if (job->rc == OCF_SUCCESS || job->rc == OCF_ERR_UNIMPLEMENTED)
-		q->rc = OCF_SUCCESS; /* an agent without validate-all has nothing to say against it */
-	else
-		query_fail(q, -EINVAL, "%s refuses the parameters on %s (%s): %s", q->request.agent, q->a->node_name,
-			   agent_rc_name(job->rc), job->text);
-	query_finish_later(q);
-}
-
-static void query_run(struct query *q, enum agent_action action, void (*done)(struct job *job))
+static void query_fetch(struct query *q, void (*done)(struct job *job))
 {
 	struct request rq = q->request;
 	struct job *job;
 
-	rq.action = action;
+	rq.action = AGENT_META_DATA;
 	rq.resource_id = 0;
-	if (action == AGENT_META_DATA) {
-		rq.timeout_ms = AGENT_META_TIMEOUT_MS;
-		rq.params[0] = '\0';
-	}
+	rq.timeout_ms = AGENT_META_TIMEOUT_MS;
+	rq.params[0] = '\0';
 	job = job_new(q->a, &rq, POOL_QUERY, done);
 	if (!job) {
 		query_fail(q, -ENOMEM, "%s: out of memory", q->request.agent);
 		query_finish_later(q);
 		return;
 	}
-	q->state = action == AGENT_META_DATA ? QUERY_FETCHING : QUERY_VALIDATING;
+	q->state = QUERY_FETCHING;
 	job->query = q;
 	q->job = job;
 	job_submit(job);
 }
 
-/* The meta-data is there: the check, and what comes after it. */
+/* The meta-data is there. */
 static void query_check(struct query *q)
 {
 	if (q->check && agent_meta_check(meta_entry_get(q->entry), q->request.params, q->text))
 		q->error = -EINVAL;
-	else if (q->on_node) {
-		query_run(q, AGENT_VALIDATE_ALL, on_validate_all_done);
-		return;
-	}
 	query_finish_later(q);
 }
 
@@ -222,7 +198,7 @@ static void query_start(struct query *q)
 	else if (fetch_under_way(q))
 		q->state = QUERY_FETCHING;
 	else
-		query_run(q, AGENT_META_DATA, on_fetch_done);
+		query_fetch(q, on_fetch_done);
 }
 
 static int query_new(struct agents *a, const struct agent_request *request, agents_validated_fn done, void *user,
@@ -265,7 +241,7 @@ int agents_meta(struct agents *a, const char *agent, agents_validated_fn done, v
 	return r;
 }
 
-int agents_validate(struct agents *a, const struct agent_request *request, bool on_node, agents_validated_fn done, void *user)
+int agents_validate(struct agents *a, const struct agent_request *request, agents_validated_fn done, void *user)
 {
 	struct agent_request copy = *request;
 	struct query *q;
@@ -276,7 +252,6 @@ int agents_validate(struct agents *a, const struct agent_request *request, bool 
 	if (r)
 		return r;
 	q->check = true;
-	q->on_node = on_node;
 	query_start(q);
 	return 0;
 }

@@ -221,7 +221,6 @@ struct agent_validation {
 					* meta-data unusable; -ETIME, -EIO the agent did not answer; -ECANCELED */
 	const char *text;              /* "" or one line: agent, parameter, what is wrong, what to do */
 	const struct agent_meta *meta; /* NULL when there is none; else valid during the callback */
-	int rc;                        /* of validate-all when it was asked for and run, else 0 */
 };
 
 typedef void (*agents_validated_fn)(void *user, const struct agent_validation *validation);
@@ -230,11 +229,11 @@ typedef void (*agents_validated_fn)(void *user, const struct agent_validation *v
 int agents_meta(struct agents *a, const char *agent, agents_validated_fn done, void *user);
 
 /*
- * Check parameters against the agent's meta-data: unknown, missing, malformed. With `on_node` also run the agent's
- * validate-all here (level 10 looks at this host, level 0 at the parameters alone), which may refuse for its own reasons.
- * The request needs agent, params, resource, level, timeout_ms. `done` comes once, not from within. -EINVAL, -ENOBUFS, -ENOMEM.
+ * Check parameters against the agent's meta-data: unknown, missing, malformed. The agent's own
+ * validate-all is not run: it looks at this host, and the role may be for another. The request needs agent, params,
+ * resource. `done` comes once, not from within. -EINVAL, -ENOBUFS, -ENOMEM.
  */
-int agents_validate(struct agents *a, const struct agent_request *request, bool on_node, agents_validated_fn done, void *user);
+int agents_validate(struct agents *a, const struct agent_request *request, agents_validated_fn done, void *user);
 
 /*
  * The callers of this `done` and `user` are gone: no callback of theirs comes any more. An agent that runs for nobody else is

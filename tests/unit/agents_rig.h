@@ -52,7 +52,6 @@ struct rig {
 	unsigned int validations;
 	char validation_text[AGENT_REPORT_SIZE];
 	uint32_t start_timeout_ms, stop_timeout_ms, monitor10_interval_ms;
-	int validation_rc;
 	bool (*until)(struct rig *rig, void *data);
 	void *until_data;
 	bool reached, expired;
@@ -110,7 +109,6 @@ static inline void rig_validated(void *user, const struct agent_validation *v)
 
 	rig->validations++;
 	rig->validation_error = v->error;
-	rig->validation_rc = v->rc;
 	snprintf(rig->validation_text, sizeof(rig->validation_text), "%s", v->text);
 	rig->start_timeout_ms = rig->stop_timeout_ms = rig->monitor10_interval_ms = 0;
 	if (!v->meta)

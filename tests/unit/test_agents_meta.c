@@ -4,12 +4,12 @@
 
 static struct rig rig;
 
-static void validate(const char *agent, const char *params, bool on_node)
+static void validate(const char *agent, const char *params)
 {
 	struct agent_request rq = rig_request(0, AGENT_VALIDATE_ALL, 0, agent, params);
 	unsigned int before = rig.validations;
 
-	CHECK_EQ(agents_validate(rig.a, &rq, on_node, rig_validated, &rig), 0);
+	CHECK_EQ(agents_validate(rig.a, &rq, rig_validated, &rig), 0);
 	CHECK_EQ(rig.validations, before);
 	rig_wait_validations(&rig, before + 1);
 }
@@ -38,27 +38,13 @@ static void test_params(void)
 
 	rig_init(&rig, (struct agents_options){ 0 });
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		validate("ocf:test:good", cases[i].params, false);
+		validate("ocf:test:good", cases[i].params);
 		CHECK_EQ(rig.validation_error, cases[i].error);
 		CHECK_STR(rig.validation_text, cases[i].text);
 		CHECK_EQ(rig.start_timeout_ms, 20000);
 		CHECK_EQ(rig.stop_timeout_ms, 60000);
 		CHECK_EQ(rig.monitor10_interval_ms, 300000);
 	}
-	rig_done(&rig);
-}
-
-static void test_on_node(void)
-{
-	rig_init(&rig, (struct agents_options){ 0 });
-	validate("ocf:test:good", "count=3\n", true);
-	CHECK_EQ(rig.validation_error, 0);
-	CHECK_EQ(rig.validation_rc, 0);
-	validate("ocf:test:good", "count=3\nrefuse=rain\n", true);
-	CHECK_EQ(rig.validation_error, -EINVAL);
-	CHECK_EQ(rig.validation_rc, OCF_ERR_CONFIGURED);
-	CHECK_STR(rig.validation_text,
-		  "ocf:test:good refuses the parameters on node1 (wrong parameters): refused because of rain");
 	rig_done(&rig);
 }
 
@@ -82,7 +68,7 @@ static void test_bad_agents(void)
 
 	rig_init(&rig, (struct agents_options){ 0 });
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		validate(cases[i].agent, "", false);
+		validate(cases[i].agent, "");
 		CHECK_EQ(rig.validation_error, cases[i].error);
 		CHECK_CONTAINS(rig.validation_text, cases[i].text);
 		CHECK_EQ(rig.start_timeout_ms, 0);
@@ -179,7 +165,6 @@ static void test_parser(void)
 int main(void)
 {
 	test_params();
-	test_on_node();
 	test_bad_agents();
 	test_cache();
 	test_shutdown();
