@@ -5,7 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "clusterd/core/votes.h"
+#include "clusterd/core/foresee.h"
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "text.h"
@@ -40,7 +40,9 @@ static int stop_here(struct ctl *ctl, const struct node *n)
 /* With --force also what takes quorum with it is done: the others then stop everything, wherever it would have gone. */
 static bool takes_quorum(const struct ctl *ctl, uint32_t id)
 {
-	return !votes_majority(votes_of(ctl->view.state), ctl->view.self.members & ~NODE_BIT(id), ctl->view.self.witness_held);
+	nodeset_t members = ctl->view.self.members;
+
+	return (members & ~NODE_BIT(id)) && !foresee_quorum(ctl->view.state, members, NODE_BIT(id), true, NULL);
 }
 
 int cmd_node_stop(struct ctl *ctl)

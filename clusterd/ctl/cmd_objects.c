@@ -276,6 +276,7 @@ int cmd_resource_list(struct ctl *ctl)
 			return refusal_exit_code(REFUSED_NOT_FOUND);
 	}
 	if (!ctl->options.json) {
+		ctl_say_stale(ctl);
 		ctl_table_resources(ctl, role);
 		return EXIT_DONE;
 	}

@@ -76,13 +76,19 @@ static bool drained_travel(const struct state *s, uint32_t node)
 	return false;
 }
 
-/* A role that stays on the node as long as it, or all, is left as it is. */
+/* A role that stays on the node because it, or all, is left as it is; NULL as long as others there are on their way. */
 static const struct role *held_on(const struct state *s, uint32_t node)
 {
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
-		if (state_role(s, id) && s->roles[id].owner == node && role_frozen(s, &s->roles[id]))
-			return &s->roles[id];
-	return NULL;
+	const struct role *held = NULL;
+
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		if (!state_role(s, id) || s->roles[id].owner != node)
+			continue;
+		if (!role_frozen(s, &s->roles[id]))
+			return NULL;
+		held = &s->roles[id];
+	}
+	return held;
 }
 
 static bool roles_travel(const struct state *s)
