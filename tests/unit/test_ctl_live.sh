@@ -8,8 +8,9 @@ ctl=$top_builddir/clusterd/ctl/clusterctl
 export CLUSTERD_SOCKET=$tmp/run TZ=UTC
 server=
 stop_server() {
-	[ -z "$server" ] || kill -TERM "$server" 2>/dev/null
+	# CONT first: after TERM it would take the STOP away by which the leak check at the end holds the process
 	[ -z "$server" ] || kill -CONT "$server" 2>/dev/null
+	[ -z "$server" ] || kill -TERM "$server" 2>/dev/null
 	[ -z "$server" ] || wait "$server" 2>/dev/null
 	[ -z "$server" ] || rm -rf "/dev/shm/qb-$server-"* # what a daemon that died leaves
 	server=
