@@ -22,6 +22,7 @@ unit_tests += \
 	tests/unit/test_log \
 	tests/unit/test_options \
 	tests/unit/test_process \
+	tests/unit/test_shell_control \
 	tests/unit/test_shell_vet \
 	tests/unit/test_store \
 	tests/unit/test_timetable \
