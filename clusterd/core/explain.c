@@ -104,7 +104,7 @@ static bool must_leave(const struct node *n)
 	       n->admin == ADMIN_STOPPING;
 }
 
-static void add_affinity(struct text *t, const struct state *s, const struct place_verdict *v)
+static void add_affinity(struct text *t, const struct state *s, uint32_t role, const struct place_verdict *v)
 {
 	const struct role *other = &s->roles[v->other];
 	const char *rule = state_name(s, KIND_RULE, v->rule), *name = role_name(s, v->other);
@@ -113,6 +113,8 @@ static void add_affinity(struct text *t, const struct state *s, const struct pla
 	if (v->code == PLACE_ANTI_AFFINITY) {
 		add(t, "rule %s keeps it apart from %s, which is ", rule, name);
 		add_place(t, s, other);
+		if (other->priority < s->roles[role].priority && !s->cluster.preemption)
+			add(t, "; that is of lower priority, but pre-emption is off");
 	} else if (node && !must_leave(&s->nodes[node])) {
 		add(t, "rule %s wants it together with %s, which is ", rule, name);
 		add_place(t, s, other);
@@ -158,7 +160,7 @@ void explain_verdict(const struct state *s, uint32_t role, uint32_t node, const 
 		break;
 	case PLACE_AFFINITY:
 	case PLACE_ANTI_AFFINITY:
-		add_affinity(&t, s, verdict);
+		add_affinity(&t, s, role, verdict);
 		break;
 	case PLACE_FENCE_ASKED:
 		add(&t, "is about to be fenced");
@@ -515,9 +517,9 @@ static void explain_waiting(struct explained *x)
 	if (r->state == ROLE_PENDING && r->want)
 		explain_sets(x);
 	for (uint32_t id = 1; !r->owner && r->target && id <= s->high[KIND_ROLE]; id++) {
-		if (!s->roles[id].object.used || !s->roles[id].preempted || s->roles[id].owner != r->target)
+		if (!role_makes_room(x->s, id, x->id))
 			continue;
-		add(begin(x, "  "), "waits for: %s, which makes room on %s", s->roles[id].name, node_name(s, r->target));
+		add(begin(x, "  "), "waits for: %s, which makes room on %s", s->roles[id].name, node_name(s, s->roles[id].owner));
 		end(x);
 	}
 	explain_resources(x);

@@ -3,6 +3,9 @@
  * Placement: filters and scores over sets of nodes. One role costs O(nodes + rules of the role x roles they name); only
  * the search for victims looks at all roles.
  *
+ * Who is there already gives way to a role of higher priority, when that has no other place: for room, and when a hard rule
+ * keeps the two apart. So the priority decides, and not who came first.
+ *
  * A role is *at* a node when it owns it or is on its way to it; capacity and hard anti-affinity count both. For affinity
  * only the place it is on its way to counts, and a companion binds its companions to its place only as long as it may
  * stay there: a node that is lost, drained or about to be fenced binds nobody, or a drained group could never leave.
@@ -142,6 +145,12 @@ static void hard_affinity(const struct place_view *v, const struct rule *rule, u
 	}
 }
 
+/* Where it is, and where it is on its way to. */
+static nodeset_t places(const struct role *role)
+{
+	return (role->owner ? NODE_BIT(role->owner) : 0) | (role->target ? NODE_BIT(role->target) : 0);
+}
+
 static void hard_anti_affinity(const struct place_view *v, const struct rule *rule, uint32_t self,
 			       struct rule_view *ret)
 {
@@ -149,15 +158,10 @@ static void hard_anti_affinity(const struct place_view *v, const struct rule *ru
 
 	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
 		const struct role *other = &v->s->roles[rule->roles[i]];
-		nodeset_t at = 0, against = 0;
+		nodeset_t at = places(other) & ~seen, against = 0;
 
 		if (rule->roles[i] == self)
 			continue;
-		if (other->owner)
-			at |= NODE_BIT(other->owner);
-		if (other->target)
-			at |= NODE_BIT(other->target);
-		at &= ~seen;
 		seen |= at;
 		for (; at; at &= at - 1)
 			against |= scope_nodes(v, rule->scope, nodeset_first(at));
@@ -524,10 +528,12 @@ struct victims {
 
 #define NO_VICTIM 0xff
 
-static uint8_t victim_class(const struct state *s, const struct role *victim, uint32_t priority, nodeset_t where)
+/* On a node that is about to be fenced nothing stops in time. */
+static uint8_t victim_class(const struct state *s, const struct role *victim, uint32_t priority)
 {
-	if (!victim->object.used || !victim->owner || !nodeset_has(where, victim->owner) ||
-	    victim->priority >= priority || victim->maintenance || s->nodes[victim->owner].maintenance)
+	if (!victim->object.used || !victim->owner ||
+	    victim->priority >= priority || victim->maintenance || s->nodes[victim->owner].maintenance ||
+	    s->nodes[victim->owner].fence_asked || s->nodes[victim->owner].state != NODE_ONLINE)
 		return NO_VICTIM;
 	if (victim->target && victim->target != victim->owner)
 		return NO_VICTIM; /* leaves on its own; its room counts when it is free */
@@ -554,7 +560,8 @@ static void victims_spare(struct state *s, uint32_t role, struct victims *v)
 	}
 }
 
-static void victims_collect(struct state *s, uint32_t role, nodeset_t where, struct victims *v)
+/* On all nodes: adversaries may have to leave others of the same site. */
+static void victims_collect(struct state *s, uint32_t role, struct victims *v)
 {
 	uint32_t at = 0;
 
@@ -563,7 +570,7 @@ static void victims_collect(struct state *s, uint32_t role, nodeset_t where, str
 	victims_spare(s, role, v);
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
 		if (v->class_of[id] != NO_VICTIM)
-			v->class_of[id] = victim_class(s, &s->roles[id], s->roles[role].priority, where);
+			v->class_of[id] = victim_class(s, &s->roles[id], s->roles[role].priority);
 		if (v->class_of[id] == NO_VICTIM)
 			continue;
 		v->node_of[id] = (uint8_t)s->roles[id].owner;
@@ -654,22 +661,70 @@ static bool choice_add(struct victim_choice *choice, const struct victims *v, ui
 	return true;
 }
 
-/*
- * Takes whole classes, the cheapest first, until there is room; then gives back whom it can spare: of the dearest class
- * first, of a class those who give least, so that few are left.
- */
-static bool victims_choose(const struct state *s, const struct role *role, uint32_t n, struct victims *v,
-			   struct victim_choice *ret)
+static void need_add(struct need *sum, const struct role *role)
 {
-	struct need lack = need_lack(s, role, n), freed = { 0 };
-	uint32_t classes = 0;
+	sum->cpu += role->cpu;
+	sum->memory_mb += role->memory_mb;
+}
+
+static bool has_role(const uint16_t *roles, uint32_t n, uint32_t role)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (roles[i] == role)
+			return true;
+	return false;
+}
+
+/* Those whom a hard anti-affinity keeps apart from the role at `n` have to go, all of them. False: they do not. */
+static bool adversaries_choose(const struct place_view *v, uint32_t role, uint32_t n, struct victims *victims,
+			       struct victim_choice *ret)
+{
+	const struct state *s = v->s;
+	uint32_t n_rules;
+	const uint16_t *ids = state_rules_of(v->s, role, &n_rules);
+
+	for (uint32_t i = 0; i < n_rules; i++) {
+		const struct rule *rule = &s->rules[ids[i]];
+		nodeset_t scope = scope_nodes(v, rule->scope, n);
+
+		if (!rule->hard || rule->kind != RULE_ANTI_AFFINITY)
+			continue;
+		for (uint32_t j = 0; j < ROLELIST_MAX && rule->roles[j]; j++) {
+			uint16_t id = rule->roles[j];
+			const struct role *other = &s->roles[id];
+
+			if (id == role || has_role(ret->roles, ret->n, id) || !(places(other) & scope))
+				continue;
+			if (victims->class_of[id] == NO_VICTIM || !choice_add(ret, victims, id))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * After the adversaries it takes whole classes, the cheapest first, until there is room; then gives back whom it can spare:
+ * of the dearest class first, of a class those who give least, so that few are left.
+ */
+static bool victims_choose(const struct place_view *view, uint32_t id, uint32_t n, struct victims *v, struct victim_choice *ret)
+{
+	const struct state *s = view->s;
+	struct need lack = need_lack(s, &s->roles[id], n), freed = { 0 };
+	uint16_t forced[PLACE_VICTIMS_MAX];
+	uint32_t classes = 0, n_forced;
 
 	*ret = (struct victim_choice){ 0 };
+	if (!adversaries_choose(view, id, n, v, ret))
+		return false;
+	n_forced = ret->n;
+	memcpy(forced, ret->roles, sizeof(forced));
+	for (uint32_t i = 0; i < n_forced; i++)
+		if (s->roles[forced[i]].owner == n)
+			need_add(&freed, &s->roles[forced[i]]);
 	for (; classes < VICTIM_CLASSES && !enough(&freed, &lack); classes++)
-		for (uint32_t i = 0; i < v->n[n][classes]; i++) {
-			freed.cpu += s->roles[v->roles[v->start[n][classes] + i]].cpu;
-			freed.memory_mb += s->roles[v->roles[v->start[n][classes] + i]].memory_mb;
-		}
+		for (uint32_t i = 0; i < v->n[n][classes]; i++)
+			if (!has_role(forced, n_forced, v->roles[v->start[n][classes] + i]))
+				need_add(&freed, &s->roles[v->roles[v->start[n][classes] + i]]);
 	if (!enough(&freed, &lack))
 		return false;
 	while (classes-- > 0) {
@@ -680,6 +735,8 @@ static bool victims_choose(const struct state *s, const struct role *role, uint3
 			const struct role *victim = &s->roles[list[i]];
 			struct need rest = { freed.cpu - victim->cpu, freed.memory_mb - victim->memory_mb };
 
+			if (has_role(forced, n_forced, list[i]))
+				continue;
 			if (enough(&rest, &lack))
 				freed = rest;
 			else if (!choice_add(ret, v, list[i]))
@@ -707,13 +764,13 @@ static void preempt(const struct place_view *v, uint32_t role, const struct plac
 	struct victims victims;
 	int64_t best_score = 0, parts[PART_MAX];
 
-	victims_collect(v->s, role, where, &victims);
+	victims_collect(v->s, role, &victims);
 	for (; where; where &= where - 1) {
 		uint32_t n = nodeset_first(where);
 		int64_t score;
 		int order;
 
-		if (!victims_choose(s, &s->roles[role], n, &victims, &choice))
+		if (!victims_choose(v, role, n, &victims, &choice))
 			continue;
 		score = score_node(s, &s->roles[role], n, request, rules, parts);
 		order = ret->node ? choice_compare(&choice, &best) : -1;
@@ -729,7 +786,8 @@ static void preempt(const struct place_view *v, uint32_t role, const struct plac
 
 /* Every node's answer, as sets and, per node, the first filter of the lone-node kind that speaks. */
 struct filtered {
-	nodeset_t pass, full, fence_asked; /* full: nothing but capacity speaks against */
+	nodeset_t pass, fence_asked;
+	nodeset_t taken; /* nothing but who is there speaks against: capacity, hard anti-affinity */
 	uint8_t code[NODE_MAX + 1];
 };
 
@@ -752,9 +810,9 @@ static void filter_nodes(const struct place_view *v, const struct role *role, co
 		if (ret->code[n] == PLACE_OK)
 			room |= NODE_BIT(n);
 	}
-	admitted &= ~(rules->not_with | rules->not_apart | ret->fence_asked);
-	ret->pass = admitted & room;
-	ret->full = admitted & ~room;
+	admitted &= ~(rules->not_with | ret->fence_asked);
+	ret->pass = admitted & room & ~rules->not_apart;
+	ret->taken = admitted & ~ret->pass;
 }
 
 static void verdict_of(const struct rule_view *rules, const struct filtered *f, uint32_t n, struct place_verdict *ret)
@@ -802,9 +860,9 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 			best = score;
 		}
 	}
-	if (!ret->node && request->preempt && v->s->cluster.preemption && !v->s->cluster.maintenance && f.full &&
+	if (!ret->node && request->preempt && v->s->cluster.preemption && !v->s->cluster.maintenance && f.taken &&
 	    !rules.leaving && role->priority > PRIORITY_NO_AUTOSTART)
-		preempt(v, id, request, f.full, &rules, ret);
+		preempt(v, id, request, f.taken, &rules, ret);
 }
 
 void place_role(struct state *s, uint32_t role, const struct place_request *request, struct placement *ret,
@@ -837,6 +895,22 @@ bool place_breaks_affinity(struct state *s, uint32_t role, uint32_t node)
 
 	rules_look(&v, role, false, &rules);
 	return nodeset_has(rules.not_with, node);
+}
+
+bool place_keeps_apart(struct state *s, uint32_t role, uint32_t node, uint32_t other)
+{
+	struct place_view v = view_of(s);
+	uint32_t n;
+	const uint16_t *ids = state_rules_of(s, role, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct rule *rule = &s->rules[ids[i]];
+
+		if (rule->hard && rule->kind == RULE_ANTI_AFFINITY && has_role(rule->roles, ROLELIST_MAX, other) &&
+		    places(&s->roles[other]) & scope_nodes(&v, rule->scope, node))
+			return true;
+	}
+	return false;
 }
 
 enum place_code place_check(struct state *s, uint32_t role, uint32_t node, struct place_verdict *ret)

@@ -56,7 +56,7 @@ struct place_verdict {
 struct place_request {
 	nodeset_t exclude;   /* never these */
 	uint32_t stay;       /* node that gets PART_STAY; 0: none */
-	bool preempt;        /* roles of lower priority may be victims */
+	bool preempt;        /* roles of lower priority may be victims, for room or for a hard anti-affinity */
 	bool ignore_bans;
 	/*
 	 * When no node passes: companions by hard affinity may be moved along. The node found has room for all; the caller
@@ -77,6 +77,8 @@ struct placement {
  */
 void place_role(struct state *s, uint32_t role, const struct place_request *request, struct placement *ret,
 		struct place_verdict *verdicts);
+/* May the role not be at `node` while `other` is where it is now, by a hard anti-affinity? */
+bool place_keeps_apart(struct state *s, uint32_t role, uint32_t node, uint32_t other);
 /* Does a hard affinity speak against this node, whatever else does? */
 bool place_breaks_affinity(struct state *s, uint32_t role, uint32_t node);
 /* May this role stay where it is, by hard rules and capacity? PLACE_OK, or what it breaks; rule/other as in a verdict. */

@@ -135,17 +135,34 @@ void role_choose_node(struct state *s, uint32_t role, struct placement *ret)
 	}
 }
 
-bool role_room_coming(const struct state *s, uint32_t role)
+static bool node_stops(const struct state *s, uint32_t node)
 {
-	uint32_t target = s->roles[role].target;
+	return !s->nodes[node].fence_asked && s->nodes[node].state == NODE_ONLINE;
+}
+
+bool role_makes_room(struct state *s, uint32_t other, uint32_t role)
+{
+	const struct role *r = state_role(s, other);
+
+	return r && r->preempted && r->owner &&
+	       (r->owner == s->roles[role].target || place_keeps_apart(s, role, s->roles[role].target, other));
+}
+
+bool role_room_coming(struct state *s, uint32_t role)
+{
+	bool coming = false;
 
 	/* What does not stop makes no room; when its node was fenced there is no target any more. */
-	if (s->nodes[target].fence_asked || s->nodes[target].state != NODE_ONLINE)
+	if (!node_stops(s, s->roles[role].target))
 		return false;
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
-		if (state_role(s, id) && s->roles[id].preempted && s->roles[id].owner == target)
-			return true;
-	return false;
+	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
+		if (!role_makes_room(s, id, role))
+			continue;
+		if (!node_stops(s, s->roles[id].owner))
+			return false;
+		coming = true;
+	}
+	return coming;
 }
 
 /* --- with its companions --- */

@@ -22,8 +22,10 @@ bool role_sets_ready(const struct state *s, uint32_t role);
 void role_sets_update(struct engine *e, struct state *s);
 /* Node for a role that has none: its target when that is still good, else the policy's choice. */
 void role_choose_node(struct state *s, uint32_t role, struct placement *ret);
-/* The roles that were asked to leave the target are still on their way out. */
-bool role_room_coming(const struct state *s, uint32_t role);
+/* `other` was asked to stop, and `role` cannot be at its target before that is done: for room, or by a hard anti-affinity. */
+bool role_makes_room(struct state *s, uint32_t other, uint32_t role);
+/* All who were asked to leave for it are still on their way out. */
+bool role_room_coming(struct state *s, uint32_t role);
 /* Left as it is, by disarm or maintenance. */
 bool role_frozen(const struct state *s, const struct role *r);
 /* Roles that hard affinities keep together, as far as they move together. */

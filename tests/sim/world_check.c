@@ -188,6 +188,12 @@ static uint32_t going_to(const struct role *r)
 	return r->target ? r->target : r->owner;
 }
 
+/* One that has no node yet waits for one of lower priority that was asked to make room. */
+static bool waits_for(const struct role *role, const struct role *other)
+{
+	return !role->owner && other->preempted && other->priority < role->priority;
+}
+
 static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, const char **ret_rule)
 {
 	static char what[4 * NAME_SIZE];
@@ -211,6 +217,9 @@ static bool breaks_rule(const struct state *s, uint32_t role, uint32_t node, con
 			     s->nodes[at].admin >= ADMIN_DRAINING || other->state == ROLE_STOPPING))
 				continue;
 			if (same_scope(s, rule->scope, at, node) != (rule->kind == RULE_ANTI_AFFINITY))
+				continue;
+			if (rule->kind == RULE_ANTI_AFFINITY &&
+			    (waits_for(&s->roles[role], other) || waits_for(other, &s->roles[role])))
 				continue;
 			bad = true;
 			snprintf(what, sizeof(what), "%s: %s is %s, owner %u, target %u", rule->name, other->name,

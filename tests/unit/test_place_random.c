@@ -120,8 +120,8 @@ static bool binds(const struct state *s, uint32_t node)
 	       n->admin != ADMIN_DRAINING && n->admin != ADMIN_STOPPING;
 }
 
-/* Hard rules of the role, were it at `node`. */
-static bool rules_hold(const struct state *s, uint32_t role, uint32_t node)
+/* Hard rules of the role, were it at `node` and `gone` (a set by id, or NULL) nowhere. Those of affinity bind it to `gone`, too. */
+static bool rules_hold_without(const struct state *s, uint32_t role, uint32_t node, const bool *gone)
 {
 	for (uint32_t i = 1; i <= s->high[KIND_RULE]; i++) {
 		const struct rule *rule = &s->rules[i];
@@ -137,6 +137,8 @@ static bool rules_hold(const struct state *s, uint32_t role, uint32_t node)
 				continue;
 			if (rule->kind == RULE_AFFINITY && binds(s, at) && !same_scope(s, rule->scope, at, node))
 				return false;
+			if (gone && gone[rule->roles[j]])
+				continue;
 			if (rule->kind == RULE_ANTI_AFFINITY && other->owner &&
 			    same_scope(s, rule->scope, other->owner, node))
 				return false;
@@ -147,6 +149,8 @@ static bool rules_hold(const struct state *s, uint32_t role, uint32_t node)
 	}
 	return true;
 }
+
+static bool rules_hold(const struct state *s, uint32_t role, uint32_t node) { return rules_hold_without(s, role, node, NULL); }
 
 /* Room for `role` when everybody there but `gone` (a set by id) stays. */
 static bool room(const struct state *s, uint32_t role, uint32_t node, const bool *gone)
@@ -192,12 +196,13 @@ static bool tied(const struct state *s, uint32_t a, uint32_t b)
 	return false;
 }
 
-static bool may_be_victim(const struct state *s, uint32_t role, uint32_t victim, uint32_t node)
+static bool may_be_victim(const struct state *s, uint32_t role, uint32_t victim)
 {
 	const struct role *v = &s->roles[victim];
 
-	return v->owner == node && (!v->target || v->target == node) && v->priority < s->roles[role].priority &&
-	       !v->maintenance && v->state == ROLE_ONLINE && !tied(s, role, victim);
+	return v->owner && (!v->target || v->target == v->owner) && v->priority < s->roles[role].priority && !v->maintenance &&
+	       v->state == ROLE_ONLINE && s->nodes[v->owner].state == NODE_ONLINE && !s->nodes[v->owner].fence_asked &&
+	       !tied(s, role, victim);
 }
 
 /* Nothing was found: for every node there must be a reason. */
@@ -207,14 +212,14 @@ static void judge_nothing(const struct state *s, uint32_t role, const struct pla
 		bool gone[ROLE_MAX + 1] = { false };
 		uint32_t victims = 0;
 
-		if (!admits(s, role, n, q) || !rules_hold(s, role, n))
+		if (!admits(s, role, n, q))
 			continue;
-		EXPECT(!room(s, role, n, NULL));
+		EXPECT(!rules_hold(s, role, n) || !room(s, role, n, NULL));
 		if (!q->preempt)
 			continue;
 		for (uint32_t i = 1; i <= s->high[KIND_ROLE]; i++)
-			victims += gone[i] = may_be_victim(s, role, i, n);
-		EXPECT(victims > PLACE_VICTIMS_MAX || !room(s, role, n, gone));
+			victims += (gone[i] = may_be_victim(s, role, i)) && s->roles[i].owner == n;
+		EXPECT(victims > PLACE_VICTIMS_MAX || !rules_hold_without(s, role, n, gone) || !room(s, role, n, gone));
 	}
 }
 
@@ -224,7 +229,7 @@ static void judge_victims(const struct state *s, uint32_t role, const struct pla
 
 	EXPECT(p->n_victims <= PLACE_VICTIMS_MAX);
 	for (uint32_t i = 0; i < p->n_victims; i++) {
-		EXPECT(may_be_victim(s, role, p->victims[i], p->node));
+		EXPECT(may_be_victim(s, role, p->victims[i]));
 		EXPECT(!gone[p->victims[i]]);
 		gone[p->victims[i]] = true;
 		if (i)
@@ -232,10 +237,11 @@ static void judge_victims(const struct state *s, uint32_t role, const struct pla
 			       (s->roles[p->victims[i - 1]].priority == s->roles[p->victims[i]].priority &&
 				p->victims[i - 1] > p->victims[i]));
 	}
-	EXPECT(room(s, role, p->node, gone));
+	EXPECT(room(s, role, p->node, gone) && rules_hold_without(s, role, p->node, gone));
 	for (uint32_t i = 0; i < p->n_victims; i++) {
 		gone[p->victims[i]] = false;
-		EXPECT(!room(s, role, p->node, gone)); /* never one more than needed */
+		/* never one more than needed */
+		EXPECT(!room(s, role, p->node, gone) || !rules_hold_without(s, role, p->node, gone));
 		gone[p->victims[i]] = true;
 	}
 }
@@ -286,7 +292,7 @@ static void place_one(struct state *s, uint64_t *rng, uint32_t role)
 		judge_nothing(s, role, &q);
 		return;
 	}
-	EXPECT(admits(s, role, p.node, &q) && rules_hold(s, role, p.node));
+	EXPECT(admits(s, role, p.node, &q));
 	judge_victims(s, role, &p);
 	for (uint32_t i = 0; i < p.n_victims; i++) {
 		((struct role *)state_edit(s, KIND_ROLE, p.victims[i]))->state = ROLE_PENDING;
