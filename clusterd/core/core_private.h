@@ -228,6 +228,8 @@ void local_result_applied(struct core *c, uint32_t resource, uint64_t op);
 void local_tick(struct core *c);
 /* Time left until all that runs here has stopped or the host is reset, should quorum stay lost; 0: nothing threatens. */
 uint32_t local_stop_left_ms(const struct core *c);
+/* Names of what runs here and belongs elsewhere, as many as fit; returns how many there are. */
+uint32_t local_list_strays(const struct core *c, char *out, size_t size);
 
 /* duty.c: what one of the members does for all: fences, clock, votes, exclusion of the silent */
 void duty_tick(struct core *c);

@@ -51,13 +51,34 @@ static bool doubts_too_soon(const struct core *c)
 	return c->config.detection_ms && timetable_doubt_ms(cl, true) < c->config.detection_ms + cl->alive_ms;
 }
 
-static void describe(struct core *c, const struct core_status *s)
+#define JOINING_LONG_MS 20000 /* agents are asked at once what runs, and answer in seconds */
+
+/* Nodes that joined with this view and do not tell what they run: for how long, and what holds them up. */
+static void describe_joining(struct core *c, nodeset_t joining, const char *names, uint64_t mono_ms)
 {
-	char names[TEXT_SIZE - 80];
+	uint64_t waited_ms = mono_ms - c->view.since_ms;
+	char strays[TEXT_SIZE - 120];
+
+	if (nodeset_has(joining, c->config.self) && local_list_strays(c, strays, sizeof(strays)))
+		snprintf(c->text, sizeof(c->text), "this node tells what it runs when what belongs elsewhere has stopped here: %s",
+			 strays);
+	else if (waited_ms >= JOINING_LONG_MS)
+		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s, for %u s: its log tells what holds it up",
+			 names, (uint32_t)(waited_ms / MS_PER_SECOND));
+	else
+		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s", names);
+}
+
+static void describe(struct core *c, const struct core_status *s, uint64_t mono_ms)
+{
+	char names[TEXT_SIZE - 120];
 
 	core_list_names(c, s->waiting_for ? s->waiting_for : s->slow, names, sizeof(names));
 	c->text[0] = '\0';
-	if (c->phase == PHASE_ALONE)
+	if (c->local.self_fenced)
+		snprintf(c->text, sizeof(c->text),
+			 "this host was to be reset, and still runs: reset it by hand; its log tells why");
+	else if (c->phase == PHASE_ALONE)
 		snprintf(c->text, sizeof(c->text), "corosync is not reachable; this node is in no view");
 	else if (c->phase == PHASE_NO_QUORUM)
 		view_no_quorum_text(c, c->text, sizeof(c->text));
@@ -66,7 +87,7 @@ static void describe(struct core *c, const struct core_status *s)
 	else if (c->phase == PHASE_LOADING)
 		snprintf(c->text, sizeof(c->text), "synchronising the state; waiting for %s", names);
 	else if (s->waiting_for)
-		snprintf(c->text, sizeof(c->text), "waiting for the inventory of %s", names);
+		describe_joining(c, s->waiting_for, names, mono_ms);
 	else if (s->slow)
 		snprintf(c->text, sizeof(c->text), "waiting for the disk or a sign of life of %s", names);
 	else if (doubts_too_soon(c))
@@ -94,6 +115,6 @@ void core_status(struct core *c, uint64_t mono_ms, struct core_status *ret)
 		.runs = c->local.n_runs,
 		.stop_left_ms = local_stop_left_ms(c),
 	};
-	describe(c, ret);
+	describe(c, ret, mono_ms);
 	ret->text = c->text;
 }

@@ -6,6 +6,7 @@
  * T_stop is counted from `confirmed_ms`: the last moment at which this node surely was with a majority. The others count
  * it from their first view without this node, which is later.
  */
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -608,6 +609,24 @@ void local_tick(struct core *c)
 	}
 	tell_watchdog(c);
 	declare_watchdog(c);
+}
+
+uint32_t local_list_strays(const struct core *c, char *out, size_t size)
+{
+	uint32_t n = 0;
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (uint32_t id = 1; c->local.n_runs && id <= highest(c); id++) {
+		const char *name = state_name(c->state, KIND_RESOURCE, id);
+
+		if (!c->local.runs[id] || own_resource(c, id))
+			continue;
+		if (at < size)
+			at += (size_t)snprintf(out + at, size - at, "%s%s", n ? ", " : "", name ? name : "?");
+		n++;
+	}
+	return n;
 }
 
 uint32_t local_stop_left_ms(const struct core *c)

@@ -391,7 +391,19 @@ static void agent_is_missing(enum agent_status status)
  * it cannot be stopped the host is reset, as for any failed stop: the node would never tell what it runs, and hold up its
  * own roles and, after a forced quorum, all.
  */
-static void stray_does_not_stop(bool disarmed)
+static const char *status_text(uint32_t id)
+{
+	static struct core_status status;
+
+	core_status(rig.nodes[id].core, rig.mono_ms, &status);
+	return status.text;
+}
+
+/*
+ * Without a watchdog the kernel is asked alone, which may refuse; disarmed nothing is reset. Then at least the status page
+ * says, here and on the others, what holds the node up, and for how long it has.
+ */
+static void stray_does_not_stop(bool disarmed, bool watchdog)
 {
 	struct inventory_item item = { 1, RES_STARTED };
 	struct core_event e = { .kind = EVENT_INVENTORY, .inventory = { &item, 1 } };
@@ -405,16 +417,25 @@ static void stray_does_not_stop(bool disarmed)
 		rig_do(1, "set cluster rig disarmed=yes");
 	free(rig.nodes[3].core);
 	rig_boot(3, NODES3);
+	if (!watchdog)
+		rig.nodes[3].core->config.watchdog_ms = 0;
 	rig_step(3, &e);
 	rig.hold_agents = true;
 	rig_view(NODES3);
 	rig_settle();
 	rig_time(1000);
 	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_JOINING);
+	CHECK_STR(status_text(1), "waiting for the inventory of n3");
+	CHECK_STR(status_text(3), "this node tells what it runs when what belongs elsewhere has stopped here: d");
 	REQUIRE(rig.nodes[3].n_runs == 1 && rig.nodes[3].runs[0].action == AGENT_STOP);
 	rig_ended(3, AGENT_TIMEOUT, OCF_ERR_GENERIC);
 	rig_time(500);
 	CHECK_EQ(rig.nodes[3].n_self_fences, !disarmed);
+	rig_time(60000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_JOINING);
+	CHECK_CONTAINS(status_text(1), "waiting for the inventory of n3, for ");
+	CHECK_CONTAINS(status_text(1), " s: its log tells what holds it up");
+	CHECK_CONTAINS(status_text(3), disarmed ? "belongs elsewhere has stopped here: d" : "reset it by hand");
 	rig_down();
 }
 
@@ -573,8 +594,10 @@ int main(void)
 	failing_is_told_once("set resource d on_fail=ignore", "set resource d on_fail=restart", REASON_IGNORED);
 	agent_is_missing(AGENT_NOT_INSTALLED);
 	agent_is_missing(AGENT_SPAWN_FAILED);
-	stray_does_not_stop(false);
-	stray_does_not_stop(true);
+	stray_does_not_stop(false, true);
+	stray_does_not_stop(false, false);
+	stray_does_not_stop(true, true);
+	stray_does_not_stop(true, false);
 	number_given_twice();
 	respawn_while_disarmed();
 	respawn_alone();
