@@ -429,30 +429,82 @@ static void explain_flags(struct explained *x)
 	}
 }
 
+static bool names_role(const struct set *set, uint32_t role)
+{
+	for (uint32_t i = 0; i < ROLELIST_MAX && set->roles[i]; i++)
+		if (set->roles[i] == role)
+			return true;
+	return false;
+}
+
+/* Who of a set keeps it from being online. */
+static void add_not_online(struct text *t, const struct state *s, const struct set *set)
+{
+	const char *before = ": ";
+
+	for (uint32_t i = 0; i < ROLELIST_MAX && set->roles[i]; i++) {
+		const struct role *r = &s->roles[set->roles[i]];
+
+		if (!r->want || r->state == ROLE_ONLINE)
+			continue;
+		add(t, "%s%s is %s", before, r->name, enum_text(enum_values_role_state, r->state));
+		before = ", ";
+	}
+}
+
+static void explain_set_awaited(struct explained *x, const struct set *first, const struct set *set)
+{
+	uint64_t open_ms = first->ready_ms + set->delay_ms, now_ms = x->s->cluster.now_ms;
+	struct text *t;
+
+	if (first->ready_ms && open_ms <= now_ms)
+		return;
+	t = begin(x, "  ");
+	add(t, "waits for: set %s, which comes before its set %s", first->name, set->name);
+	if (first->ready_ms) {
+		add(t, ", is online; its delay ends in ");
+		add_duration(t, open_ms - now_ms);
+	} else {
+		add_not_online(t, x->s, first);
+	}
+	end(x);
+}
+
+/* A role that nobody wants would hold up all that come after it for ever; that it does not must not surprise. */
+static void explain_set_unwanted(struct explained *x, const struct set *first, const struct set *set)
+{
+	struct text *t = NULL;
+
+	for (uint32_t i = 0; i < ROLELIST_MAX && first->roles[i]; i++) {
+		if (x->s->roles[first->roles[i]].want)
+			continue;
+		if (t)
+			add(t, ", %s", role_name(x->s, first->roles[i]));
+		else
+			add(t = begin(x, "  "), "not waited for: of set %s, which comes before its set %s, nobody wants online: %s",
+			    first->name, set->name, role_name(x->s, first->roles[i]));
+	}
+	if (t)
+		end(x);
+}
+
 static void explain_sets(struct explained *x)
 {
 	const struct state *s = x->s;
 
 	for (uint32_t id = 1; id <= s->high[KIND_SET]; id++) {
-		const struct set *set = &s->sets[id];
-		bool named = false;
+		const struct set *set = state_set(s, id);
 
-		for (uint32_t i = 0; set->object.used && i < ROLELIST_MAX && set->roles[i]; i++)
-			named |= set->roles[i] == x->id;
-		for (uint32_t i = 0; named && i < SETLIST_MAX && set->after[i]; i++) {
-			const struct set *first = &s->sets[set->after[i]];
-			uint64_t open_ms = first->ready_ms + set->delay_ms;
-			struct text *t;
+		if (!set || !names_role(set, x->id))
+			continue;
+		for (uint32_t i = 0; i < SETLIST_MAX && set->after[i]; i++) {
+			const struct set *first = state_set(s, set->after[i]);
 
-			if (first->ready_ms && open_ms <= s->cluster.now_ms)
+			if (!first)
 				continue;
-			t = begin(x, "  ");
-			add(t, "waits for: set %s, which comes before its set %s", first->name, set->name);
-			if (first->ready_ms) {
-				add(t, ", is online; its delay ends in ");
-				add_duration(t, open_ms - s->cluster.now_ms);
-			}
-			end(x);
+			if (x->role->state == ROLE_PENDING)
+				explain_set_awaited(x, first, set);
+			explain_set_unwanted(x, first, set);
 		}
 	}
 }
@@ -514,7 +566,7 @@ static void explain_waiting(struct explained *x)
 	if (r->owner && s->nodes[r->owner].state == NODE_LOST) {
 		explain_proof(x, &s->nodes[r->owner]);
 	}
-	if (r->state == ROLE_PENDING && r->want)
+	if (r->want)
 		explain_sets(x);
 	for (uint32_t id = 1; !r->owner && r->target && id <= s->high[KIND_ROLE]; id++) {
 		if (!role_makes_room(x->s, id, x->id))
