@@ -30,4 +30,14 @@
 #define CHANGE_UNDO_SIZE (4 << 20) /* bytes of before-images one change may need */
 #define PENDING_MAX 512         /* unanswered requests of one node */
 
+/* Cluster shared volumes. */
+#define VOL_FNAME_SIZE 256      /* a name in a directory, with the NUL */
+#define VOL_FID_MAX 24          /* bytes of a file id: ext4 needs 8, XFS up to 24 */
+#define VOL_GROUPS_MAX 128      /* groups of a process that are looked at; a process with more is judged by the first */
+#define VOL_IO_MAX (1 << 20)    /* longest read or write of one request */
+#define VOL_BODY_MAX (VOL_IO_MAX + 64 * 1024)
+#define VOL_SESSION_MAX 256     /* sessions of one volume: 63 nodes and those that are ending */
+#define VOL_WINDOW_MAX 256      /* unanswered requests of one session */
+#define VOL_EXTENTS_MAX 2048    /* extents of one answer */
+
 #endif

@@ -13,6 +13,9 @@ libcluster_proto_a_SOURCES = \
 	proto/objects.def \
 	proto/objects.h \
 	proto/refusals.def \
+	proto/volume.c \
+	proto/volume.def \
+	proto/volume.h \
 	$(NULL)
 
 # Prints PROTOCOL.md; a test compares.

@@ -15,12 +15,18 @@ ALLOWED = {
     "clusterd/core": BASE + ["proto", "clusterd/core"],
     "clusterd/io": BASE + ["proto", "clusterd/core", "clusterd/io", CONTROL],
     "clusterd/ctl": BASE + ["proto", "clusterd/core", "clusterd/ctl", CONTROL],
+    "csvfs/core": BASE + ["proto", "csvfs/core"],
+    "csvfs/io": BASE + ["proto", "csvfs/core", "csvfs/io"],
+    "csvfs/fuse": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/fuse"],
+    "csvfs/owner": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/owner"],
+    "csvfs/admin": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/admin"],
     "clusterd": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd"],
-    "tests": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd/ctl", "clusterd", "tests"],
+    "tests": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd/ctl", "clusterd", "csvfs/core", "csvfs/io",
+                     "csvfs/fuse", "csvfs/owner", "csvfs/admin", "tests"],
 }
 # What the pure layers may ask of the system: types, strings, formatting, and functions of their arguments alone
 # (of syslog.h the names of the levels). Calls are looked at by lint_pure.sh.
-PURE = {"proto", "clusterd/core"}
+PURE = {"proto", "clusterd/core", "csvfs/core"}
 PURE_HEADERS = {"assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h",
                 "stdio.h", "stdlib.h", "string.h", "syslog.h", "xxhash.h", "zlib.h"}
 
