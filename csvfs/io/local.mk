@@ -2,4 +2,8 @@
 # Block device, extents of files, TLS link, volume header: one adapter a file.
 
 libcsvfs_io_a_SOURCES = \
+	csvfs/io/device.h \
+	csvfs/io/extents.h \
+	csvfs/io/link.h \
+	csvfs/io/trailer.h \
 	$(NULL)
