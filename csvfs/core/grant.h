@@ -16,7 +16,7 @@
  * took back is not lent again (attributes and names: the answer says cache = 0, it never waits).
  *
  * Order for the owner, or a recall is missed:
- *   lend:    grant_lease()/grant_cache() first, THEN look at the file system, then answer (with that grant's number)
+ *   lend:    grant_lease(), grant_attr(), grant_name() first (with the whole range that will be lent), THEN look at the file system, then answer (with that grant's number)
  *   change:  claim, ready, change it, commit, grant_end(), answer
  * A session is recorded in the trailer, durably, before its first lease of whatever kind.
  *
@@ -94,7 +94,7 @@ struct grant_want {
 int grant_claim(struct grant_table *t, const struct grant_want *wants, uint32_t n, uint32_t session, void *user,
 		uint64_t *ret_claim);
 bool grant_claim_ready(const struct grant_table *t, uint64_t claim);
-/* Done, or no longer wanted whatever its state: a late answer to its recalls is still taken. */
+/* Done, or no longer wanted whatever its state; the leases of who has not answered yet stay noted. */
 void grant_end(struct grant_table *t, uint64_t claim);
 
 /* --- what is to be done --- */
@@ -139,7 +139,7 @@ struct grant_counts {
 	uint64_t recalls, grants; /* ever */
 };
 void grant_count(const struct grant_table *t, struct grant_counts *ret);
-/* The files with extents lent, to freeze or to check: false at the end. *cursor begins with 0; changes between calls may be missed. */
+/* The files with leases, to freeze or to check: false at the end. *cursor begins with 0; changes between calls may be missed. */
 bool grant_file_next(const struct grant_table *t, uint32_t *cursor, struct vol_fid *ret);
 /* Has the session a lease of any byte of the range? */
 bool grant_holds(const struct grant_table *t, const struct vol_fid *file, uint32_t session, uint64_t offset, uint64_t length);

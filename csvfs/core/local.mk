@@ -2,11 +2,13 @@
 # Extent maps, grants and recalls, locks, requests and their outcome. No I/O, no clock, no threads.
 
 libcsvfs_core_a_SOURCES = \
+	csvfs/core/extent_map.c \
 	csvfs/core/extent_map.h \
 	csvfs/core/file_lock.h \
 	csvfs/core/grant.h \
 	csvfs/core/intent.h \
 	csvfs/core/pending.h \
+	csvfs/core/queue.h \
 	csvfs/core/request_log.h \
 	csvfs/core/session_set.h \
 	$(NULL)
