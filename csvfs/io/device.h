@@ -17,7 +17,7 @@ struct device {
 	uint64_t size;   /* when it was opened; device_refresh() looks again */
 };
 
-/* -ENOTBLK: not a block device; other negative errno of open(2). */
+/* -ENOTBLK: not a block device; -EROFS: it is read-only and `write` is wanted; other negative errno of open(2). */
 int device_open(struct device *ret, const char *path, bool write);
 void device_close(struct device *d);
 int device_refresh(struct device *d);

@@ -2,8 +2,13 @@
 # Block device, extents of files, TLS link, volume header: one adapter a file.
 
 libcsvfs_io_a_SOURCES = \
+	csvfs/io/device.c \
 	csvfs/io/device.h \
+	csvfs/io/extents.c \
 	csvfs/io/extents.h \
+	csvfs/io/link.c \
 	csvfs/io/link.h \
+	csvfs/io/link_key.c \
+	csvfs/io/trailer.c \
 	csvfs/io/trailer.h \
 	$(NULL)

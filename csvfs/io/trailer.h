@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last TRAILER_SIZE bytes of a volume's device belong to csvfs; the file system is made to end before. So what must be
- * known before a mount, or be durable before a change, does not depend on the file system's journal.
+ * The last TRAILER_SIZE bytes of a volume's device (its size in whole pages) belong to csvfs; the file system is made to end
+ * before. So what must be known before a mount, or be durable before a change, does not depend on the file system's journal.
  *
  *   0      header: magic, format, identity of the volume, kind of file system, size of the device when it was made; CRC
  *   4 KiB  owner record: epoch, node, incarnation, state (free, mounting, mounted), time; CRC. The second barrier behind the
  *          cluster's decision: who mounts writes it, reads it back after a delay, and refuses when it has changed.
- *   64 KiB sessions: who has leases, SESSION_RECORD_SIZE bytes each; CRC per record
- *   1 MiB  intents: a ring of 4 KiB pages, each with CRC, epoch and rising number
+ *   8 KiB  the header again, for when the first is damaged
+ *   1 MiB  sessions: who has leases, a page each, so that writing one is no danger to another; CRC per record
+ *   2 MiB  intents: a ring of 4 KiB pages, each with CRC, epoch and rising number
  *
- * On a device that grew, the trailer of the old end stays valid until csvfs-admin has made the new one and the file system
- * has not yet grown over it; the header tells its own place, so a stale one is recognised.
+ * What a record says is in its first 512 bytes, the smallest sector: a write that is torn leaves the old or the new one.
+ *
+ * On a device that grew, the trailer of the old end stays valid until csvfs-admin has made the new one. It is found behind
+ * the end of the file system, whose superblock tells its size; the header tells its own place, so a stale one (the file
+ * system has grown over it, or a copy of a smaller device) is recognised.
  */
 #ifndef CSVFS_IO_TRAILER_H
 #define CSVFS_IO_TRAILER_H
@@ -21,8 +25,9 @@
 #define TRAILER_SIZE (8u << 20)
 #define TRAILER_PAGE 4096u
 #define TRAILER_OWNER_AT 4096u
-#define TRAILER_SESSIONS_AT (64u << 10)
-#define TRAILER_INTENTS_AT (1u << 20)
+#define TRAILER_COPY_AT 8192u
+#define TRAILER_SESSIONS_AT (1u << 20)
+#define TRAILER_INTENTS_AT (2u << 20)
 #define TRAILER_INTENT_PAGES ((TRAILER_SIZE - TRAILER_INTENTS_AT) / TRAILER_PAGE)
 
 struct trailer_header {
@@ -48,17 +53,47 @@ struct trailer {
 	uint64_t at;
 };
 
-/* Finds the trailer at the device's end. -ENOENT: no volume of csvfs; -EBADMSG: damaged; `error` says what. */
+/* Where the trailer of a device of this size is; 0: it is too small for one. */
+uint64_t trailer_place(uint64_t device_size);
+/*
+ * Finds the trailer, see above. -ENOENT: no volume of csvfs; -EBADMSG: damaged; -EPROTONOSUPPORT: of a newer format; errors
+ * of the device. `error` says what. ret->at + TRAILER_SIZE lies below the device's size when the device has grown.
+ */
 int trailer_find(struct trailer *ret, const struct device *d, struct trailer_header *ret_header, char *error, size_t size);
-/* New trailer at the end: free, no sessions, no intents. */
+/*
+ * New trailer at the device's end: free, no sessions, no intents. Only the identity, file system and label of `header` count.
+ * The header is written last: an interrupted make is no trailer. -ENOSPC: the device is too small.
+ */
 int trailer_make(struct trailer *ret, const struct device *d, const struct trailer_header *header);
+/*
+ * A trailer at the end of a device that has grown, with everything the old one at `from` says; the old one is left as it is.
+ * Nobody writes to either meanwhile. -EALREADY: the device has not grown by a whole trailer.
+ */
+int trailer_move(struct trailer *ret, const struct trailer *from, const struct trailer_header *header);
+/* No trailer any more. */
+int trailer_erase(const struct trailer *t);
+/* Another label; the rest of `header` is what trailer_find() gave. */
+int trailer_write_header(const struct trailer *t, const struct trailer_header *header);
 /* Each reads or writes and flushes; 0 or negative errno, -EBADMSG: damaged record. */
 int trailer_read_owner(const struct trailer *t, struct trailer_owner *ret);
 int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o);
+/* -EBADMSG: all that can be read is; a damaged record is in use by nobody knows whom: used 1, the rest 0. */
 int trailer_read_sessions(const struct trailer *t, struct trailer_session ret[VOL_SESSION_MAX]);
+/* Any thread, for different sessions at once. */
 int trailer_write_session(const struct trailer *t, uint32_t index, const struct trailer_session *s);
-/* A page of the ring; TRAILER_PAGE aligned bytes, checksummed by the caller. */
-int trailer_read_page(const struct trailer *t, uint32_t page, void *buf);
-int trailer_write_page(const struct trailer *t, uint32_t page, const void *buf);
+/*
+ * `count` pages of the ring, which do not go past its end; TRAILER_PAGE aligned bytes, checksummed by the caller. One write
+ * and one flush for all of them.
+ */
+int trailer_read_pages(const struct trailer *t, uint32_t page, uint32_t count, void *buf);
+int trailer_write_pages(const struct trailer *t, uint32_t page, uint32_t count, const void *buf);
+static inline int trailer_read_page(const struct trailer *t, uint32_t page, void *buf)
+{
+	return trailer_read_pages(t, page, 1, buf);
+}
+static inline int trailer_write_page(const struct trailer *t, uint32_t page, const void *buf)
+{
+	return trailer_write_pages(t, page, 1, buf);
+}
 
 #endif

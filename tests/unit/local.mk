@@ -18,7 +18,11 @@ unit_tests += \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
+	tests/unit/test_device \
+	tests/unit/test_extents \
 	tests/unit/test_fence \
+	tests/unit/test_link \
+	tests/unit/test_link_bad \
 	tests/unit/test_log \
 	tests/unit/test_options \
 	tests/unit/test_process \
@@ -26,6 +30,7 @@ unit_tests += \
 	tests/unit/test_shell_vet \
 	tests/unit/test_store \
 	tests/unit/test_timetable \
+	tests/unit/test_trailer \
 	tests/unit/test_watchdog \
 	tests/unit/test_wire_random \
 	$(NULL)
@@ -44,4 +49,6 @@ script_tests += \
 noinst_HEADERS += \
 	tests/unit/agents_rig.h \
 	tests/unit/core_rig.h \
+	tests/unit/link_rig.h \
+	tests/unit/loop_rig.h \
 	$(NULL)

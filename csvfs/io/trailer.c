@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What csvfs keeps behind the file system, see trailer.h. Every record is a page: u32 magic of its kind, u32 CRC-32 of the
+ * page's other bytes (those before it taken as they are), u16 format, u16 zero, u32 zero; its fields; zeros. Little endian.
+ */
+#include "csvfs/io/trailer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <zlib.h>
+
+#include "bytes.h"
+#include "cleanup.h"
+#include "text.h"
+
+#define FORMAT 1
+#define MAGIC_HEADER 0x48545343u  /* "CSTH" */
+#define MAGIC_OWNER 0x4f545343u   /* "CSTO" */
+#define MAGIC_SESSION 0x53545343u /* "CSTS" */
+#define RECORD_FIELDS 16	  /* where a record's fields begin */
+#define RECORD_SIZE 512u	  /* they end before this */
+#define CHUNK (1u << 20)
+/* mkfs.xfs may leave out a last allocation group of less than 16 MiB: so far behind the file system a trailer can begin. */
+#define SEARCH_MAX (16u << 20)
+
+_Static_assert(RECORD_FIELDS + 6 * 8 + 16 + NAME_SIZE <= RECORD_SIZE, "the header is within one sector");
+_Static_assert(TRAILER_SESSIONS_AT + VOL_SESSION_MAX * TRAILER_PAGE <= TRAILER_INTENTS_AT, "sessions before intents");
+_Static_assert(TRAILER_SIZE % CHUNK == 0 && TRAILER_INTENTS_AT % CHUNK == 0, "whole chunks");
+
+/* --- records --- */
+
+static uint32_t record_crc(const uint8_t *page)
+{
+	uLong crc = crc32(0, page, 4);
+
+	return (uint32_t)crc32(crc, page + 8, TRAILER_PAGE - 8);
+}
+
+/* Zeroes the page; the writer stands at the first field. */
+static struct writer record_begin(uint8_t *page, uint32_t magic)
+{
+	struct writer w = writer_of(page, RECORD_SIZE);
+
+	memset(page, 0, TRAILER_PAGE);
+	put_u32(&w, magic);
+	put_u32(&w, 0);
+	put_u16(&w, FORMAT);
+	w.p = page + RECORD_FIELDS;
+	return w;
+}
+
+static void record_end(uint8_t *page)
+{
+	struct writer w = writer_of(page + 4, 4);
+
+	put_u32(&w, record_crc(page));
+}
+
+/* -ENOENT: not of this kind; -EBADMSG: damaged; -EPROTONOSUPPORT: of another format. */
+static int record_check(const uint8_t *page, uint32_t magic, struct reader *ret)
+{
+	struct reader r = reader_of(page, RECORD_SIZE);
+	uint32_t crc;
+
+	if (get_u32(&r) != magic)
+		return -ENOENT;
+	crc = get_u32(&r);
+	if (crc != record_crc(page))
+		return -EBADMSG;
+	if (get_u16(&r) != FORMAT)
+		return -EPROTONOSUPPORT;
+	*ret = reader_of(page + RECORD_FIELDS, RECORD_SIZE - RECORD_FIELDS);
+	return 0;
+}
+
+static int page_read(const struct trailer *t, uint64_t at, uint32_t magic, uint8_t *page, struct reader *ret)
+{
+	int r = device_read(t->device, page, TRAILER_PAGE, t->at + at);
+
+	if (r < 0)
+		return r;
+	r = record_check(page, magic, ret);
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
+static int page_write(const struct trailer *t, uint64_t at, uint8_t *page)
+{
+	int r;
+
+	record_end(page);
+	r = device_write(t->device, page, TRAILER_PAGE, t->at + at);
+	return r < 0 ? r : device_flush(t->device);
+}
+
+/* --- header --- */
+
+static void header_encode(uint8_t *page, const struct trailer_header *h)
+{
+	struct writer w = record_begin(page, MAGIC_HEADER);
+	char text[NAME_SIZE];
+
+	put_u64(&w, h->volume_hi);
+	put_u64(&w, h->volume_lo);
+	put_u64(&w, h->at);
+	put_u64(&w, h->device_size);
+	text_copy(text, sizeof(text), h->filesystem);
+	put_bytes(&w, text, sizeof(h->filesystem));
+	text_copy(text, sizeof(text), h->label);
+	put_bytes(&w, text, sizeof(h->label));
+}
+
+static int header_decode(const uint8_t *page, struct trailer_header *ret)
+{
+	const uint8_t *filesystem, *label;
+	struct reader r;
+	int e = record_check(page, MAGIC_HEADER, &r);
+
+	if (e < 0)
+		return e;
+	ret->volume_hi = get_u64(&r);
+	ret->volume_lo = get_u64(&r);
+	ret->at = get_u64(&r);
+	ret->device_size = get_u64(&r);
+	filesystem = get_bytes(&r, sizeof(ret->filesystem));
+	label = get_bytes(&r, sizeof(ret->label));
+	if (!filesystem || !label || filesystem[sizeof(ret->filesystem) - 1] || label[sizeof(ret->label) - 1])
+		return -EBADMSG;
+	text_copy_n(ret->filesystem, sizeof(ret->filesystem), (const char *)filesystem, sizeof(ret->filesystem));
+	text_copy_n(ret->label, sizeof(ret->label), (const char *)label, sizeof(ret->label));
+	if (strcmp(ret->filesystem, "ext4") && strcmp(ret->filesystem, "xfs"))
+		return -EBADMSG;
+	return 0;
+}
+
+/* The copy is written when the first is safe, so one of them is whole at any time. */
+int trailer_write_header(const struct trailer *t, const struct trailer_header *header)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+	int r;
+
+	if (!page)
+		return -ENOMEM;
+	header_encode(page, header);
+	r = page_write(t, 0, page);
+	return r < 0 ? r : page_write(t, TRAILER_COPY_AT, page);
+}
+
+/* --- finding it --- */
+
+uint64_t trailer_place(uint64_t device_size)
+{
+	return device_size < 2 * TRAILER_SIZE ? 0 : (device_size & ~(uint64_t)(TRAILER_PAGE - 1)) - TRAILER_SIZE;
+}
+
+/* A header with its own place in it; of two damaged ones, or a damaged and a strange one, -EBADMSG. */
+static int header_at(const uint8_t *first, const uint8_t *copy, uint64_t at, struct trailer_header *ret)
+{
+	int a = header_decode(first, ret), b;
+
+	if (!a)
+		return ret->at == at ? 0 : -ENOENT;
+	b = header_decode(copy, ret);
+	if (!b)
+		return ret->at == at ? 0 : -ENOENT;
+	if (a == -EPROTONOSUPPORT || b == -EPROTONOSUPPORT)
+		return -EPROTONOSUPPORT;
+	return a == -ENOENT && b == -ENOENT ? -ENOENT : -EBADMSG;
+}
+
+static int probe(const struct device *d, uint64_t at, uint8_t *buf, struct trailer_header *ret)
+{
+	int r = device_read(d, buf, TRAILER_COPY_AT + TRAILER_PAGE, at);
+
+	return r < 0 ? r : header_at(buf, buf + TRAILER_COPY_AT, at, ret);
+}
+
+static uint64_t number_at(const uint8_t *p, size_t width, bool big)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < width; i++)
+		v = v << 8 | p[big ? i : width - 1 - i];
+	return v;
+}
+
+/* Bytes that the file system says it has; 0: neither ext4 nor XFS. Linux: fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h. */
+static uint64_t filesystem_size(const uint8_t *start)
+{
+	const uint8_t *ext4 = start + 1024;
+	uint64_t blocks, shift;
+
+	if (!memcmp(start, "XFSB", 4)) {
+		blocks = number_at(start + 8, 8, true);
+		shift = start[120]; /* sb_blocklog */
+	} else if (number_at(ext4 + 56, 2, false) == 0xef53) {
+		blocks = number_at(ext4 + 4, 4, false);
+		if (number_at(ext4 + 0x60, 4, false) & 0x80) /* 64bit */
+			blocks |= number_at(ext4 + 0x150, 4, false) << 32;
+		shift = 10 + number_at(ext4 + 24, 4, false);
+	} else {
+		return 0;
+	}
+	return shift > 16 || blocks > (uint64_t)INT64_MAX >> shift ? 0 : blocks << shift;
+}
+
+/* Behind the end of the file system: of a device that grew. `buf`: CHUNK bytes. */
+static int search(const struct device *d, uint8_t *buf, uint64_t end, struct trailer_header *ret)
+{
+	uint64_t from;
+	int r = device_read(d, buf, TRAILER_PAGE, 0), damaged = 0;
+
+	if (r < 0)
+		return r;
+	from = filesystem_size(buf);
+	if (!from)
+		return -ENOENT;
+	from = (from + TRAILER_PAGE - 1) & ~(uint64_t)(TRAILER_PAGE - 1);
+	/* Two pages of each chunk are seen again by the next one: a header's copy is two pages behind it. */
+	for (uint64_t at = from; at < end && at <= from + SEARCH_MAX; at += CHUNK - TRAILER_COPY_AT) {
+		uint64_t len = end + TRAILER_SIZE - at < CHUNK ? end + TRAILER_SIZE - at : CHUNK;
+
+		r = device_read(d, buf, (size_t)len, at);
+		if (r < 0)
+			return r;
+		for (uint64_t i = 0; i + TRAILER_COPY_AT + TRAILER_PAGE <= len; i += TRAILER_PAGE) {
+			r = header_at(buf + i, buf + i + TRAILER_COPY_AT, at + i, ret);
+			if (!r)
+				return 0;
+			if (r != -ENOENT)
+				damaged = r;
+		}
+	}
+	return damaged ? damaged : -ENOENT;
+}
+
+int trailer_find(struct trailer *ret, const struct device *d, struct trailer_header *ret_header, char *error, size_t size)
+{
+	cleanup_free uint8_t *buf = device_buffer(CHUNK);
+	struct trailer_header h = { 0 };
+	struct device now = *d;
+	int r = buf ? device_refresh(&now) : -ENOMEM;
+	uint64_t end = trailer_place(now.size);
+
+	*ret = (struct trailer){ 0 };
+	if (size)
+		*error = '\0';
+	if (!r)
+		r = end ? probe(d, end, buf, &h) : -ENOENT;
+	if (r == -ENOENT && end)
+		r = search(d, buf, end, &h);
+	if (r < 0) {
+		snprintf(error, size, "%s",
+			 r == -ENOENT	       ? "no volume of csvfs; csvfs-admin create makes one" :
+			 r == -EBADMSG	       ? "both headers of the volume are damaged; what has written to the device's end?" :
+			 r == -EPROTONOSUPPORT ? "the volume is of a newer format; a newer csvfs is needed" :
+						 strerror(-r));
+		return r;
+	}
+	*ret = (struct trailer){ .device = d, .at = h.at };
+	*ret_header = h;
+	return 0;
+}
+
+/* --- making it --- */
+
+/* No header, so that what follows is no trailer as long as it is not complete. */
+int trailer_erase(const struct trailer *t)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+	int r;
+
+	if (!page)
+		return -ENOMEM;
+	memset(page, 0, TRAILER_PAGE);
+	r = device_write(t->device, page, TRAILER_PAGE, t->at + TRAILER_COPY_AT);
+	if (!r)
+		r = device_write(t->device, page, TRAILER_PAGE, t->at);
+	return r < 0 ? r : device_flush(t->device);
+}
+
+static void session_encode(uint8_t *page, const struct trailer_session *s)
+{
+	struct writer w = record_begin(page, MAGIC_SESSION);
+
+	put_u64(&w, s->session);
+	put_u64(&w, s->incarnation);
+	put_u32(&w, s->node);
+	put_u32(&w, s->used);
+}
+
+/* Empty sessions, then zeros in the ring. */
+static int make_tables(const struct trailer *t, uint8_t *buf)
+{
+	const struct trailer_session none = { 0 };
+	int r;
+
+	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++) {
+		session_encode(buf + (size_t)i * TRAILER_PAGE, &none);
+		record_end(buf + (size_t)i * TRAILER_PAGE);
+	}
+	r = device_write(t->device, buf, VOL_SESSION_MAX * TRAILER_PAGE, t->at + TRAILER_SESSIONS_AT);
+	memset(buf, 0, CHUNK);
+	for (uint64_t at = TRAILER_INTENTS_AT; !r && at < TRAILER_SIZE; at += CHUNK)
+		r = device_write(t->device, buf, CHUNK, t->at + at);
+	return r;
+}
+
+/* A place at the device's end as it is now. */
+static int end_of(const struct device *d, struct trailer *ret, struct trailer_header *h)
+{
+	struct device now = *d;
+	int r = device_refresh(&now);
+
+	if (r < 0)
+		return r;
+	*ret = (struct trailer){ .device = d, .at = trailer_place(now.size) };
+	h->at = ret->at;
+	h->device_size = now.size;
+	return ret->at ? 0 : -ENOSPC;
+}
+
+int trailer_make(struct trailer *ret, const struct device *d, const struct trailer_header *header)
+{
+	cleanup_free uint8_t *buf = device_buffer(CHUNK);
+	const struct trailer_owner nobody = { 0 };
+	struct trailer_header h = *header;
+	int r = buf ? end_of(d, ret, &h) : -ENOMEM;
+
+	_Static_assert(VOL_SESSION_MAX * TRAILER_PAGE <= CHUNK, "sessions fit the buffer");
+	if (!r)
+		r = trailer_erase(ret);
+	if (!r)
+		r = make_tables(ret, buf);
+	if (!r)
+		r = trailer_write_owner(ret, &nobody); /* flushes the tables too */
+	return r < 0 ? r : trailer_write_header(ret, &h);
+}
+
+int trailer_move(struct trailer *ret, const struct trailer *from, const struct trailer_header *header)
+{
+	cleanup_free uint8_t *buf = device_buffer(CHUNK);
+	struct trailer_header h = *header;
+	int r = buf ? end_of(from->device, ret, &h) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	if (ret->at < from->at + TRAILER_SIZE)
+		return -EALREADY;
+	r = trailer_erase(ret);
+	for (uint64_t at = 0; !r && at < TRAILER_SIZE; at += CHUNK) {
+		r = device_read(from->device, buf, CHUNK, from->at + at);
+		if (!r && at == 0) { /* the headers tell the old place */
+			memset(buf, 0, TRAILER_PAGE);
+			memset(buf + TRAILER_COPY_AT, 0, TRAILER_PAGE);
+		}
+		if (!r)
+			r = device_write(ret->device, buf, CHUNK, ret->at + at);
+	}
+	if (!r)
+		r = device_flush(ret->device);
+	return r < 0 ? r : trailer_write_header(ret, &h);
+}
+
+/* --- owner --- */
+
+int trailer_read_owner(const struct trailer *t, struct trailer_owner *ret)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+	struct trailer_owner o;
+	struct reader r;
+	int e = page ? page_read(t, TRAILER_OWNER_AT, MAGIC_OWNER, page, &r) : -ENOMEM;
+
+	if (e < 0)
+		return e;
+	o.epoch = get_u64(&r);
+	o.incarnation = get_u64(&r);
+	o.owner = get_u64(&r);
+	o.written_ms = get_u64(&r);
+	o.node = get_u32(&r);
+	o.state = get_u32(&r);
+	if (o.state > OWNER_MOUNTED || o.node > NODE_MAX)
+		return -EBADMSG;
+	*ret = o;
+	return 0;
+}
+
+int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+	struct writer w;
+
+	if (!page)
+		return -ENOMEM;
+	w = record_begin(page, MAGIC_OWNER);
+	put_u64(&w, o->epoch);
+	put_u64(&w, o->incarnation);
+	put_u64(&w, o->owner);
+	put_u64(&w, o->written_ms);
+	put_u32(&w, o->node);
+	put_u32(&w, o->state);
+	return page_write(t, TRAILER_OWNER_AT, page);
+}
+
+/* --- sessions --- */
+
+static int session_decode(const uint8_t *page, struct trailer_session *ret)
+{
+	struct trailer_session s;
+	struct reader r;
+	int e = record_check(page, MAGIC_SESSION, &r);
+
+	*ret = (struct trailer_session){ .used = 1 };
+	if (e < 0)
+		return -EBADMSG;
+	s.session = get_u64(&r);
+	s.incarnation = get_u64(&r);
+	s.node = get_u32(&r);
+	s.used = get_u32(&r);
+	if (s.node > NODE_MAX || s.used > 1)
+		return -EBADMSG;
+	*ret = s;
+	return 0;
+}
+
+int trailer_read_sessions(const struct trailer *t, struct trailer_session ret[VOL_SESSION_MAX])
+{
+	cleanup_free uint8_t *buf = device_buffer(VOL_SESSION_MAX * TRAILER_PAGE);
+	int r, result = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	r = device_read(t->device, buf, VOL_SESSION_MAX * TRAILER_PAGE, t->at + TRAILER_SESSIONS_AT);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++) {
+		if (session_decode(buf + (size_t)i * TRAILER_PAGE, &ret[i]) < 0)
+			result = -EBADMSG;
+	}
+	return result;
+}
+
+int trailer_write_session(const struct trailer *t, uint32_t index, const struct trailer_session *s)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+
+	if (index >= VOL_SESSION_MAX)
+		return -EINVAL;
+	if (!page)
+		return -ENOMEM;
+	session_encode(page, s);
+	return page_write(t, TRAILER_SESSIONS_AT + (uint64_t)index * TRAILER_PAGE, page);
+}
+
+/* --- intents --- */
+
+static bool in_ring(uint32_t page, uint32_t count)
+{
+	return page <= TRAILER_INTENT_PAGES && count <= TRAILER_INTENT_PAGES - page;
+}
+
+static uint64_t page_place(const struct trailer *t, uint32_t page)
+{
+	return t->at + TRAILER_INTENTS_AT + (uint64_t)page * TRAILER_PAGE;
+}
+
+int trailer_read_pages(const struct trailer *t, uint32_t page, uint32_t count, void *buf)
+{
+	if (!in_ring(page, count))
+		return -EINVAL;
+	return device_read(t->device, buf, (size_t)count * TRAILER_PAGE, page_place(t, page));
+}
+
+int trailer_write_pages(const struct trailer *t, uint32_t page, uint32_t count, const void *buf)
+{
+	int r = in_ring(page, count) ? 0 : -EINVAL;
+
+	if (!r)
+		r = device_write(t->device, buf, (size_t)count * TRAILER_PAGE, page_place(t, page));
+	return r < 0 ? r : device_flush(t->device);
+}
