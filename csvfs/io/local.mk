@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Block device, extents of files, TLS link, volume header: one adapter a file.
+# Block device, extents of files, TLS link, control socket, volume header: one adapter a file.
 
 libcsvfs_io_a_SOURCES = \
 	csvfs/io/device.c \
@@ -11,4 +11,6 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/link_key.c \
 	csvfs/io/trailer.c \
 	csvfs/io/trailer.h \
+	csvfs/io/volume_control.c \
+	csvfs/io/volume_control.h \
 	$(NULL)

@@ -31,6 +31,7 @@ unit_tests += \
 	tests/unit/test_store \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
+	tests/unit/test_volume_control \
 	tests/unit/test_watchdog \
 	tests/unit/test_wire_random \
 	$(NULL)
