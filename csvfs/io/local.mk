@@ -9,6 +9,8 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/link.c \
 	csvfs/io/link.h \
 	csvfs/io/link_key.c \
+	csvfs/io/superblock.c \
+	csvfs/io/superblock.h \
 	csvfs/io/trailer.c \
 	csvfs/io/trailer.h \
 	csvfs/io/volume_control.c \

@@ -11,6 +11,8 @@
 
 #include "bytes.h"
 #include "cleanup.h"
+#include "clock.h"
+#include "csvfs/io/superblock.h"
 #include "text.h"
 
 #define FORMAT 1
@@ -174,47 +176,18 @@ static int probe(const struct device *d, uint64_t at, uint8_t *buf, struct trail
 	return r < 0 ? r : header_at(buf, buf + TRAILER_COPY_AT, at, ret);
 }
 
-static uint64_t number_at(const uint8_t *p, size_t width, bool big)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < width; i++)
-		v = v << 8 | p[big ? i : width - 1 - i];
-	return v;
-}
-
-/* Bytes that the file system says it has; 0: neither ext4 nor XFS. Linux: fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h. */
-static uint64_t filesystem_size(const uint8_t *start)
-{
-	const uint8_t *ext4 = start + 1024;
-	uint64_t blocks, shift;
-
-	if (!memcmp(start, "XFSB", 4)) {
-		blocks = number_at(start + 8, 8, true);
-		shift = start[120]; /* sb_blocklog */
-	} else if (number_at(ext4 + 56, 2, false) == 0xef53) {
-		blocks = number_at(ext4 + 4, 4, false);
-		if (number_at(ext4 + 0x60, 4, false) & 0x80) /* 64bit */
-			blocks |= number_at(ext4 + 0x150, 4, false) << 32;
-		shift = 10 + number_at(ext4 + 24, 4, false);
-	} else {
-		return 0;
-	}
-	return shift > 16 || blocks > (uint64_t)INT64_MAX >> shift ? 0 : blocks << shift;
-}
-
 /* Behind the end of the file system: of a device that grew. `buf`: CHUNK bytes. */
 static int search(const struct device *d, uint8_t *buf, uint64_t end, struct trailer_header *ret)
 {
+	struct superblock s;
+	int r = superblock_read(d, &s), damaged = 0;
 	uint64_t from;
-	int r = device_read(d, buf, TRAILER_PAGE, 0), damaged = 0;
 
 	if (r < 0)
 		return r;
-	from = filesystem_size(buf);
-	if (!from)
+	if (s.kind == SUPERBLOCK_NONE)
 		return -ENOENT;
-	from = (from + TRAILER_PAGE - 1) & ~(uint64_t)(TRAILER_PAGE - 1);
+	from = (s.size + TRAILER_PAGE - 1) & ~(uint64_t)(TRAILER_PAGE - 1);
 	/* Two pages of each chunk are seen again by the next one: a header's copy is two pages behind it. */
 	for (uint64_t at = from; at < end && at <= from + SEARCH_MAX; at += CHUNK - TRAILER_COPY_AT) {
 		uint64_t len = end + TRAILER_SIZE - at < CHUNK ? end + TRAILER_SIZE - at : CHUNK;
@@ -399,6 +372,27 @@ int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o)
 	put_u32(&w, o->node);
 	put_u32(&w, o->state);
 	return page_write(t, TRAILER_OWNER_AT, page);
+}
+
+static bool same_owner(const struct trailer_owner *a, const struct trailer_owner *b)
+{
+	return a->owner == b->owner && a->epoch == b->epoch && a->incarnation == b->incarnation && a->node == b->node &&
+	       a->state == b->state && a->written_ms == b->written_ms;
+}
+
+int trailer_claim(const struct trailer *t, const struct trailer_owner *o, uint32_t delay_ms, struct trailer_owner *ret_other)
+{
+	struct timespec delay = { .tv_sec = delay_ms / MS_PER_SECOND, .tv_nsec = (long)(delay_ms % MS_PER_SECOND) * 1000000 };
+	int r = trailer_write_owner(t, o);
+
+	if (r < 0)
+		return r;
+	while (nanosleep(&delay, &delay) < 0 && errno == EINTR)
+		;
+	r = trailer_read_owner(t, ret_other);
+	if (r < 0)
+		return r;
+	return same_owner(o, ret_other) ? 0 : -EBUSY;
 }
 
 /* --- sessions --- */

@@ -24,6 +24,7 @@
 
 #define TRAILER_SIZE (8u << 20)
 #define TRAILER_PAGE 4096u
+#define TRAILER_CLAIM_MS 2000u /* much longer than a write takes to reach the device, see trailer_claim() */
 #define TRAILER_OWNER_AT 4096u
 #define TRAILER_COPY_AT 8192u
 #define TRAILER_SESSIONS_AT (1u << 20)
@@ -77,6 +78,11 @@ int trailer_write_header(const struct trailer *t, const struct trailer_header *h
 /* Each reads or writes and flushes; 0 or negative errno, -EBADMSG: damaged record. */
 int trailer_read_owner(const struct trailer *t, struct trailer_owner *ret);
 int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o);
+/*
+ * Writes `o` (state MOUNTING, with a time of now), waits delay_ms, reads it back. Of several that have found the volume free at
+ * the same time, all but the last get -EBUSY and who that is. What was there before is for the caller to judge.
+ */
+int trailer_claim(const struct trailer *t, const struct trailer_owner *o, uint32_t delay_ms, struct trailer_owner *ret_other);
 /* -EBADMSG: all that can be read is; a damaged record is in use by nobody knows whom: used 1, the rest 0. */
 int trailer_read_sessions(const struct trailer *t, struct trailer_session ret[VOL_SESSION_MAX]);
 /* Any thread, for different sessions at once. */

@@ -178,10 +178,10 @@ static void serve_clients(struct volume_control *c, const struct pollfd *p, uint
 		struct client *client = c->clients[i];
 		int r = 0;
 
-		if (client->out_len)
-			r = p[i].revents ? client_write(client) : now - client->active_ms >= VOLUME_CONTROL_STALL_MS ? -ETIMEDOUT : 0;
-		else if (p[i].revents)
-			r = client_read(c, client);
+		if (p[i].revents)
+			r = client->out_len ? client_write(client) : client_read(c, client);
+		else if (client->out_len && now - client->active_ms >= VOLUME_CONTROL_STALL_MS)
+			r = -ETIMEDOUT;
 		if (r < 0)
 			client_close(c, i);
 	}

@@ -17,8 +17,9 @@ struct volume_control;
 
 /*
  * Answers `question`. `answer` comes zeroed, as the answer type of the question's (vol_answer_type()) with its number; set
- * its fields, or answer->error to an errno (EOPNOTSUPP: not a question for this program). Called by the one thread of the control, one question after the other: what
- * may take long (freeze) holds the others up and no one else. Must not call volume_control_free().
+ * its fields, or answer->error to an errno (EOPNOTSUPP: not a question for this program). Called by the one thread of the
+ * control, one question after the other: what may take long (freeze) holds the others up and no one else. Must not call
+ * volume_control_free().
  */
 typedef void volume_control_fn(void *user, const struct vol_message *question, struct vol_message *answer);
 

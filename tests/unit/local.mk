@@ -29,6 +29,7 @@ unit_tests += \
 	tests/unit/test_shell_control \
 	tests/unit/test_shell_vet \
 	tests/unit/test_store \
+	tests/unit/test_superblock \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
 	tests/unit/test_volume_control \

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The trailer: found at the end and behind a file system on a device that grew; every kind of damage is seen. */
+#include <pthread.h>
+
 #include "csvfs/io/trailer.h"
 #include "tests/unit/loop_rig.h"
 
@@ -108,6 +110,49 @@ static void test_records(void)
 	CHECK_EQ(trailer_find(&seen, &e, &h, error, sizeof(error)), -ENOENT);
 	free(page);
 	free(back);
+	device_close(&d);
+	device_close(&e);
+	loop_free(&l);
+	loop_free(&other);
+}
+
+struct rival {
+	const struct trailer *t;
+	struct trailer_owner o;
+};
+
+static void *rival_claims(void *data)
+{
+	const struct rival *r = data;
+
+	CHECK_EQ(trailer_write_owner(r->t, &r->o), 0);
+	return NULL;
+}
+
+/* Two found it free; the second wrote before the first has read back. */
+static void test_claim(void)
+{
+	struct loop l = loop_new(32 * MIB, 512), other = loop_again(l.file, 512, 0);
+	struct trailer_owner o = { .epoch = 2, .owner = 1, .node = 1, .state = OWNER_MOUNTING }, found;
+	struct trailer_header h;
+	struct trailer t, seen;
+	struct device d, e;
+	struct rival rival = { .t = &seen, .o = { .epoch = 2, .owner = 2, .node = 2, .state = OWNER_MOUNTING } };
+	pthread_t thread;
+	int r;
+
+	REQUIRE(!device_open(&d, l.path, true) && !device_open(&e, other.path, true));
+	REQUIRE(!trailer_make(&t, &d, &plain) && !trailer_find(&seen, &e, &h, error, sizeof(error)));
+	CHECK_EQ(trailer_claim(&t, &o, 10, &found), 0);
+	CHECK_EQ(found.owner, 1);
+	do { /* the rival may come before the claim is written */
+		REQUIRE(!pthread_create(&thread, NULL, rival_claims, &rival));
+		r = trailer_claim(&t, &o, 200, &found);
+		pthread_join(thread, NULL);
+	} while (!r);
+	CHECK_EQ(r, -EBUSY);
+	CHECK_EQ(found.owner, 2);
+	CHECK_EQ(found.node, 2);
 	device_close(&d);
 	device_close(&e);
 	loop_free(&l);
@@ -246,6 +291,7 @@ int main(void)
 	test_make(512);
 	test_make(4096);
 	test_records();
+	test_claim();
 	test_damage();
 	test_grow(false);
 	test_grow(true);
