@@ -420,9 +420,12 @@ int volume_control_ask(const char *path, const struct vol_message *question, str
 		r = receive_within(fd, buf, answer, deadline);
 	if (r < 0)
 		return r;
-	/* A span would point into what is freed here. */
-	if (answer->type != vol_answer_type(question->type) || answer->request != question->request || answer->type == VOL_DATA ||
-	    answer->type == VOL_EXTENTS)
+	if (answer->type != vol_answer_type(question->type) || answer->request != question->request)
 		return -EBADMSG;
+	/* They would point into what is freed here. */
+	if (answer->type == VOL_DATA && !answer->error)
+		answer->data.bytes = (struct span){ 0 };
+	if (answer->type == VOL_EXTENTS && !answer->error)
+		answer->extents.list = (struct span){ 0 };
 	return 0;
 }

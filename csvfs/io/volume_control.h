@@ -33,7 +33,7 @@ void volume_control_free(struct volume_control *c);
 
 /*
  * Asks and waits for the answer, timeout_ms altogether (-1: as long as it takes). 0: `answer` is of the question's answer
- * type, or answer->error is an errno; it has no BYTES field. -ETIMEDOUT, -EBADMSG, -ECONNRESET: closed without an answer, or
+ * type, or answer->error is an errno; its BYTES are empty. -ETIMEDOUT, -EBADMSG, -ECONNRESET: closed without an answer, or
  * an errno of connect(2): -ENOENT, -ECONNREFUSED: nobody listens; -EACCES: not for us.
  */
 int volume_control_ask(const char *path, const struct vol_message *question, struct vol_message *answer, int timeout_ms);
