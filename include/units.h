@@ -12,6 +12,8 @@
 #define MS_PER_DAY (24u * MS_PER_HOUR)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/* The struct of `type` whose `member` is at `pointer`. */
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(uintptr_t)(pointer) - offsetof(type, member)))
 
 /* A set of nodes: bit n is node n. */
 typedef uint64_t nodeset_t;

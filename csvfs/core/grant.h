@@ -16,7 +16,8 @@
  * took back is not lent again (attributes and names: the answer says cache = 0, it never waits).
  *
  * Order for the owner, or a recall is missed:
- *   lend:    grant_lease(), grant_attr(), grant_name() first (with the whole range that will be lent), THEN look at the file system, then answer (with that grant's number)
+ *   lend:    grant_lease(), grant_attr(), grant_name() first (with the whole range that will be lent), THEN look at the file
+ *            system, then answer (with that grant's number)
  *   change:  claim, ready, change it, commit, grant_end(), answer
  * A session is recorded in the trailer, durably, before its first lease of whatever kind.
  *

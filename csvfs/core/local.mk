@@ -5,7 +5,10 @@ libcsvfs_core_a_SOURCES = \
 	csvfs/core/extent_map.c \
 	csvfs/core/extent_map.h \
 	csvfs/core/file_lock.h \
+	csvfs/core/grant.c \
 	csvfs/core/grant.h \
+	csvfs/core/grant_range.c \
+	csvfs/core/grant_range.h \
 	csvfs/core/intent.h \
 	csvfs/core/pending.h \
 	csvfs/core/queue.h \

@@ -21,6 +21,7 @@ unit_tests += \
 	tests/unit/test_device \
 	tests/unit/test_extents \
 	tests/unit/test_fence \
+	tests/unit/test_grant \
 	tests/unit/test_link \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
