@@ -160,9 +160,9 @@ int extent_map_add(struct extent_map *m, const struct vol_extent *list, uint32_t
 		return (int)extents_insert(m, list, n, grant, writable);
 	for (uint32_t i = 0; i < n; i++) {
 		extent_map_cut(m, list[i].offset, list[i].length);
-		if (!extents_insert(m, &list[i], 1, grant, writable))
-			break;
-		added++;
+		/* Full: the rest is not added, but what it would have replaced goes. */
+		if (added == i && extents_insert(m, &list[i], 1, grant, writable))
+			added++;
 	}
 	return (int)added;
 }

@@ -19,6 +19,7 @@ unit_tests += \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
 	tests/unit/test_device \
+	tests/unit/test_extent_map \
 	tests/unit/test_extents \
 	tests/unit/test_fence \
 	tests/unit/test_grant \
