@@ -10,6 +10,7 @@ include tests/fault/local.mk
 include tests/lint/local.mk
 include tests/lab/local.mk
 include tests/bench/local.mk
+include tests/csvfs/local.mk
 
 check_PROGRAMS = $(unit_tests) $(fuzzers) $(test_tools)
 check_SCRIPTS =

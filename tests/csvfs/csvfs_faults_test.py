@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The data checker for a short time: on a local file system, where it must find nothing, and under a few faults; that it
+finds what is wrong is shown by damage."""
+import os
+import subprocess
+import sys
+
+import csvrig
+from labtest import check, check_equal, main
+
+TORTURE = f'{csvrig.HERE}/csvtorture'
+
+
+def torture(*words):
+    result = subprocess.run([sys.executable, '-B', TORTURE, *words], timeout=600, capture_output=True, text=True)
+    print(result.stdout + result.stderr, end='', flush=True)
+    return result.returncode
+
+
+def load(*words):
+    return subprocess.run([csvrig.tool('csvload'), *words], capture_output=True, text=True, timeout=60)
+
+
+def test_checker_alone():
+    check_equal(torture('--local', '--seconds', '4', '--seed', '1'), 0, 'nothing to find on a local file system')
+
+
+def damage(place, name, how):
+    with open(f'{place}/{name}', 'r+b') as f:
+        how(f)
+
+
+def swap_blocks(f):
+    f.seek(0)
+    first = f.read(4096)
+    f.seek(65536)
+    f.write(first)
+
+
+def flip_byte(f):
+    f.seek(512)
+    byte = f.read(1)
+    f.seek(512)
+    f.write(bytes([byte[0] ^ 1]))
+
+
+def zero_sector(f):
+    f.seek(512)
+    f.write(bytes(512))
+
+
+def lose_record(f):
+    f.truncate(os.fstat(f.fileno()).st_size - 64)
+
+
+def test_damage_is_found():
+    csvrig.private_mounts()
+    journal = f'{csvrig.MOUNT}/journal'
+    with csvrig.local_file_systems(1) as (place,):
+        load(journal, 'init')
+        check_equal(load(journal, 'make', place).returncode, 0, 'make')
+        worker = subprocess.Popen([csvrig.tool('csvload'), journal, 'work', place, '0', '1', '5'])
+        csvrig.eventually(lambda: '"ops": 0, "doing"' not in load(journal, 'stat').stdout.split('}')[0] and
+                          all(os.path.getsize(f'{place}/{name}') for name in ('append-0', 'append-1', 'counter-0')) and
+                          '"write": 0' not in load(journal, 'stat').stdout, 30, 'some work is done')
+        csvrig.eventually(lambda: open(f'{place}/data-0', 'rb').read(1024)[512:520] != bytes(8), 30, 'the first sectors are written')
+        load(journal, 'stop')
+        check_equal(worker.wait(30), 0, 'worker')
+        check_equal(load(journal, 'verify', place, 'read').stdout, '', 'nothing to find')
+        for name, how, word in (('data-0', flip_byte, 'torn'), ('data-0', zero_sector, 'lost'), ('data-1', swap_blocks, 'foreign'),
+                                ('append-0', lose_record, 'append-0'), ('counter-0', lambda f: f.truncate(0), 'counter-0')):
+            with open(f'{place}/{name}', 'rb') as f:
+                before = f.read()
+            damage(place, name, how)
+            result = load(journal, 'verify', place, 'read')
+            check(result.returncode == 1 and word in result.stdout, f'{how.__name__} of {name}: {result.stdout[:200]}')
+            with open(f'{place}/{name}', 'wb') as f:
+                f.write(before)
+        os.symlink('x', f'{place}/own-0-999')
+        for name in [n for n in os.listdir(place) if n.startswith('own-0-')][:1]:
+            if name != 'own-0-999':
+                os.rename(f'{place}/{name}', f'{place}/hidden')
+                check('own-0' in load(journal, 'verify', place, 'read').stdout, 'a name that is gone')
+
+
+def test_faults():
+    if not csvrig.have_programs():
+        return
+    check_equal(torture('--seconds', '30', '--seed', '1', '--faults',
+                        'owner-kill,move,owner-power-loss,client-kill,path-loss,owner-stop'), 0, 'under faults')
+
+
+main(test_checker_alone, test_damage_is_found, test_faults)

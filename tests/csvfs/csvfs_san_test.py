@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's SAN itself: paths that fail, hang and are fenced, one disk behind them all, nothing left."""
+import mmap
+import os
+import subprocess
+import threading
+
+import csvrig
+from labtest import check, check_equal, eventually, main
+
+BLOCK = 4096
+
+
+def io(device, what, fill=0):
+    """One block by direct I/O: its first byte, or the errno's name."""
+    fd = os.open(device, os.O_RDWR | os.O_DIRECT)
+    try:
+        with mmap.mmap(-1, BLOCK) as memory:
+            if what == 'write':
+                memory.write(bytes([fill]) * BLOCK)
+                os.pwritev(fd, [memory], 0)
+                return 'ok'
+            os.preadv(fd, [memory], 0)
+            return memory[0]
+    except OSError as e:
+        return os.strerror(e.errno)
+    finally:
+        os.close(fd)
+
+
+def loops():
+    return subprocess.run(['losetup', '--noheadings', '--list', '--output', 'name,back-file'], capture_output=True,
+                          text=True).stdout.count('/disk\n')
+
+
+def with_san(fn):
+    csvrig.private_mounts()
+    log = f'{csvrig.MOUNT}/san.log'
+    san = csvrig.San(log, 64 << 20)
+    try:
+        devices = [f'/dev/loop{san.attach(name)[1]}' for name in ('a', 'b')]
+        fn(san, log, *devices)
+    finally:
+        san.close()
+    for device in devices:
+        eventually(lambda d=device: not os.path.exists(f'/sys/block/{os.path.basename(d)}/loop'), 5, f'{device} is gone')
+
+
+def test_paths():
+    def run(san, log, a, b):
+        check_equal(io(a, 'write', 7), 'ok', 'write by a')
+        check_equal(io(b, 'read'), 7, 'one disk')
+        san.mode('a', 'error')
+        check_equal(io(a, 'read'), 'Input/output error', 'read without a path')
+        check_equal(io(a, 'write', 8), 'Input/output error', 'write without a path')
+        check_equal(io(b, 'read'), 7, 'by the other path')
+        san.mode('a', 'up')
+        check_equal(io(a, 'read'), 7, 'the path is back')
+        san.mode('a', 'fenced')
+        check_equal(io(a, 'read'), 7, 'a fenced host reads')
+        check_equal(io(a, 'write', 9), 'Invalid exchange', 'a fenced host does not write')
+        check_equal(san.refused('a'), 2, 'refused writes')
+        check_equal(io(b, 'read'), 7, 'unchanged')
+        with open(log) as f:
+            check('refused write of a' in f.read(), 'the log says so')
+        san.mode('b', 'dead')
+        san.mode('b', 'up')
+        check_equal(io(b, 'read'), 'Input/output error', 'dead is for ever')
+    with_san(run)
+
+
+def test_hang():
+    def run(san, _log, a, b):
+        done = []
+        san.mode('a', 'hang')
+        thread = threading.Thread(target=lambda: done.append(io(a, 'write', 5)))
+        thread.start()
+        check_equal(io(b, 'write', 4), 'ok', 'the other path')
+        check_equal(io(b, 'read'), 4, 'nothing of the hanging write yet')
+        check_equal(done, [], 'it hangs')
+        san.mode('a', 'up')
+        thread.join()
+        check_equal(done, ['ok'], 'it goes on')
+        check_equal(io(b, 'read'), 5, 'and has happened')
+    with_san(run)
+
+
+main(test_paths, test_hang)

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Nodes of a cluster shared volume on one machine: hosts of the lab, a SAN with a path for each, csvfs-owner and csvfs on
+them; and the faults: kill, stop, power loss, path loss, take over. Everything ends with this process, however it ends."""
+import contextlib
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, f'{HERE}/../lab')
+import labconf  # noqa: E402
+import labctl  # noqa: E402
+import labtest  # noqa: E402
+from labctl import LabError  # noqa: E402
+from labtest import eventually  # noqa: E402
+
+TOP = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get('top_builddir') or os.environ.get('CSVFS_BUILD') or TOP
+MOUNT = '/mnt'
+PORT = 7310
+READY_S = 60
+GIB = 1 << 30
+CLONE_NEWNS = 0x20000
+
+
+def tool(name):
+    path = f'{BUILD}/tests/csvfs/{name}'
+    if not os.path.exists(path):
+        raise LabError(f'{path} is not built: make check TESTS= in the build directory, named by CSVFS_BUILD')
+    return path
+
+
+def program(name):
+    """csvfs, csvfs-owner, csvfs-admin, wherever the build has them."""
+    for folder in ('csvfs', 'csvfs/fuse', 'csvfs/owner', 'csvfs/admin'):
+        path = f'{BUILD}/{folder}/{name}'
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def have_programs():
+    """Whether this build has csvfs; says so when not."""
+    missing = [name for name in ('csvfs', 'csvfs-owner', 'csvfs-admin') if not program(name)]
+    if missing:
+        print(f'left out, not in this build: {", ".join(missing)}')
+    return not missing
+
+
+class San:
+    """One disk; attach() gives a path to it, a loop device of its own."""
+
+    def __init__(self, log, size=GIB, sector=512):
+        self.process = subprocess.Popen([tool('csvsan'), str(size), str(sector), log], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.log = log
+        self.read('start')
+
+    def read(self, what):
+        words = self.process.stdout.readline().split()
+        if words[:1] != ['ok']:
+            raise LabError(f'SAN: {what}: {" ".join(words) or "it is gone"}')
+        return words[1:]
+
+    def ask(self, *words):
+        self.process.stdin.write(' '.join(str(w) for w in words) + '\n')
+        self.process.stdin.flush()
+        return self.read(' '.join(str(w) for w in words))
+
+    def attach(self, name):
+        major, minor = self.ask('attach', name)
+        return int(major), int(minor)
+
+    def mode(self, name, mode):
+        self.ask('mode', name, mode)
+
+    def refused(self, name):
+        return int(self.ask('stat', name)[3])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Node:
+    """A host of the lab with its path and its programs."""
+
+    def __init__(self, rig, n):
+        self.rig = rig
+        self.n = n
+        self.name = labconf.host_name(n)
+        self.address = labconf.address(n, 0)
+        self.device = None      # (major, minor) of its loop device
+        self.client = None
+        self.owner = None
+        self.incarnation = 0    # of the client that runs or ran last
+        self.redirected = False
+
+    # -- the host
+
+    def boot(self):
+        """After the lab has (again) started it: a path of its own, /dev/lun."""
+        if self.device:
+            self.rig.san.ask('detach', self.name)
+        self.device = self.rig.san.attach(self.name)
+        self.run('mknod', '/dev/lun', 'b', *(str(x) for x in self.device))
+        self.run('mkdir', '-p', '/run/csvfs')
+
+    def command(self, *argv):
+        return self.rig.lab.command(self.name, [str(a) for a in argv])
+
+    def run(self, *argv, timeout=60, ok=True):
+        result = subprocess.run(self.command(*argv), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout)
+        if ok and result.returncode:
+            raise LabError(f'{self.name}: {" ".join(str(a) for a in argv)}: exit {result.returncode}: '
+                           f'{result.stderr.strip()} {result.stdout.strip()}')
+        return result
+
+    def start(self, log, *argv):
+        with open(f'{self.rig.logs}/{log}', 'a') as out:
+            return subprocess.Popen(self.command(*argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def power_loss(self):
+        """What it had not sent is lost. Returns when no process of it is left and its path is dead."""
+        self.rig.san.mode(self.name, 'dead')
+        self.rig.lab.ask('kill', host=self.name, process='all')
+        for process in (self.client, self.owner):
+            if process:
+                process.wait()
+        self.client = self.owner = None
+
+    def power_on(self):
+        self.rig.lab.ask('on', hosts=[self.name])
+        self.boot()
+
+    def path(self, mode):
+        self.rig.san.mode(self.name, mode)
+
+    def device_free(self):
+        """Nobody has it mounted any more, in whatever namespace."""
+        try:
+            os.close(os.open(f'/dev/loop{self.device[1]}', os.O_RDWR | os.O_EXCL))
+        except OSError:
+            return False
+        return True
+
+    # -- csvfs-owner
+
+    def ctl(self, which, *words, ok=True):
+        result = self.run(tool('csvctl'), f'/run/csvfs/{which}', *words, ok=ok)
+        return json.loads(result.stdout) if result.stdout.strip() else None if result.returncode == 0 else False
+
+    def status(self, which):
+        return self.ctl(which, 'status', ok=False)
+
+    def start_owner(self, epoch):
+        self.owner = self.start(f'owner-{self.name}.log', *self.rig.owner_argv(self, epoch))
+
+    def wait_owner(self):
+        def ready():
+            if self.owner.poll() is not None:
+                raise LabError(f'csvfs-owner on {self.name} ended with {self.owner.returncode}: see owner-{self.name}.log')
+            return self.status('owner')
+        return eventually(ready, READY_S, f'csvfs-owner on {self.name} answers')
+
+    def end(self, which, process, how):
+        """TERM waits for the orderly end; KILL for the end."""
+        if how == 'TERM':
+            self.run('pkill', '-TERM', '-x', process, ok=False)
+        else:
+            self.rig.lab.ask('kill', host=self.name, process=process)
+        try:
+            which.wait(READY_S)
+        except subprocess.TimeoutExpired:
+            raise LabError(f'{process} on {self.name} does not end after SIG{how}') from None
+
+    def end_owner(self, how='TERM'):
+        self.end(self.owner, 'csvfs-owner', how)
+        self.owner = None
+
+    # -- csvfs
+
+    def start_client(self):
+        self.rig.incarnation += 1
+        self.incarnation = self.rig.incarnation
+        self.run('umount', '-l', MOUNT, ok=False)
+        self.client = self.start(f'client-{self.name}.log', *self.rig.client_argv(self))
+
+        def ready():
+            if self.client.poll() is not None:
+                raise LabError(f'csvfs on {self.name} ended with {self.client.returncode}: see client-{self.name}.log')
+            return self.status('client')
+        eventually(ready, READY_S, f'csvfs on {self.name} answers')
+        self.tell_owner()
+
+    def tell_owner(self):
+        owner = self.rig.owner_node
+        if self.client and owner:
+            self.ctl('client', 'set-owner', self.rig.epoch, owner.n, owner.address, PORT)
+
+    def wait_client(self, states=('direct',), timeout_s=READY_S):
+        def ready():
+            status = self.status('client')
+            return status if status and status['state'] in states else None
+        return eventually(ready, timeout_s, f'csvfs on {self.name} is {" or ".join(states)}, is {self.status("client")}')
+
+    def end_client(self, how='TERM'):
+        self.end(self.client, 'csvfs', how)
+        self.client = None
+
+
+class Rig:
+    """Hosts, SAN, one volume. Use rig() below."""
+
+    def __init__(self, lab, logs, size, sector, filesystem):
+        self.lab = lab
+        self.logs = logs
+        self.san = San(f'{logs}/san.log', size, sector)
+        self.filesystem = filesystem
+        self.nodes = [Node(self, n) for n in range(1, lab.ask('status')['conf']['hosts'] + 1)]
+        self.epoch = 0
+        self.incarnation = 0
+        self.owner_node = None
+        self.key = f'{lab.run}/guest/key'
+        with open(self.key, 'wb', opener=lambda p, f: os.open(p, f, 0o400)) as f:
+            f.write(os.urandom(128))
+        for node in self.nodes:
+            node.boot()
+
+    def node(self, n):
+        return self.nodes[n - 1]
+
+    # -- how the programs are called
+
+    def owner_argv(self, node, epoch):
+        return [program('csvfs-owner'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/owner',
+                '--node', node.n, '--epoch', epoch, '--listen', f'{node.address}:{PORT}']
+
+    def client_argv(self, node):
+        return [program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
+                '--node', node.n, '--incarnation', node.incarnation, MOUNT]
+
+    def format(self):
+        self.node(1).run(program('csvfs-admin'), 'make', '--filesystem', self.filesystem, '/dev/lun', timeout=120)
+
+    # -- ownership
+
+    def own(self, node):
+        """A new owner with a higher epoch; the sessions are told. The one before must be gone or fenced."""
+        self.epoch += 1
+        node.start_owner(self.epoch)
+        node.wait_owner()
+        self.owner_node = node
+        for other in self.nodes:
+            other.tell_owner()
+
+    def move(self, node):
+        """Orderly: the old owner unmounts first."""
+        self.owner_node.end_owner('TERM')
+        self.own(node)
+
+    def fenced(self, node, incarnation):
+        """To the owner: that run of csvfs cannot write any more."""
+        self.owner_node.ctl('owner', 'fenced', node.n, incarnation)
+
+    def start(self, owner=1):
+        self.format()
+        self.own(self.node(owner))
+        for node in self.nodes:
+            node.start_client()
+        for node in self.nodes:
+            node.wait_client()
+
+    # -- the end
+
+    def stop(self):
+        for node in self.nodes:
+            if node.client:
+                node.end_client()
+        if self.owner_node and self.owner_node.owner:
+            self.owner_node.end_owner()
+        self.owner_node = None
+
+    def fsck(self):
+        """Of the volume, by a path of its own; the output when it found something, else ''."""
+        _, minor = self.san.attach('fsck')
+        try:
+            device = f'/dev/loop{minor}'
+            argv = ['xfs_repair', '-n', device] if self.filesystem == 'xfs' else ['e2fsck', '-fn', device]
+            result = subprocess.run(argv, capture_output=True, text=True)
+            return '' if result.returncode == 0 else f'exit {result.returncode}\n{result.stdout}{result.stderr}'
+        finally:
+            self.san.ask('detach', 'fsck')
+
+    @contextlib.contextmanager
+    def plain_mount(self):
+        """The volume as any Linux host mounts it, read-only: a directory. After private_mounts()."""
+        _, minor = self.san.attach('plain')
+        folder = tempfile.mkdtemp(prefix='plain-', dir=MOUNT)
+        try:
+            subprocess.run(['mount', '-o', 'ro', f'/dev/loop{minor}', folder], check=True)
+            yield folder
+        finally:
+            subprocess.run(['umount', folder], capture_output=True)
+            os.rmdir(folder)
+            self.san.ask('detach', 'plain')
+
+    def close(self):
+        self.san.close()
+
+
+@contextlib.contextmanager
+def rig(hosts, label='', size=GIB, sector=512, filesystem='ext4', keep_logs=None):
+    """A rig that is gone when the block ends; the logs are shown when it ends by an exception."""
+    with labtest.lab(hosts, label=f'-csvfs{label}') as lab:
+        for node in range(1, hosts + 1):
+            with contextlib.suppress(LabError):  # no node needs it here, and it costs memory
+                lab.ask('kill', host=labconf.host_name(node), process='corosync')
+        logs = keep_logs or f'{lab.run}/csvfs-logs'
+        os.makedirs(logs, exist_ok=True)
+        one = Rig(lab, logs, size, sector, filesystem)
+        try:
+            yield one
+        except BaseException:
+            show_logs(logs)
+            raise
+        finally:
+            # Hosts first: what still writes must not meet a SAN that is gone.
+            with contextlib.suppress(LabError):
+                lab.ask('off', hosts=['all'])
+            one.close()
+
+
+def show_logs(logs, lines=25):
+    for name in sorted(os.listdir(logs)):
+        with open(f'{logs}/{name}', errors='replace') as f:
+            text = f.readlines()[-lines:]
+        print(f'--- {name}\n{"".join(text)}', end='', flush=True)
+
+
+def private_mounts():
+    """This process's mounts are its own from now on, and end with it. The folder for them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        raise LabError(f'unshare: {os.strerror(ctypes.get_errno())}')
+    subprocess.run(['mount', '--make-rprivate', '/'], check=True)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'csvrig', MOUNT], check=True)
+    return MOUNT
+
+
+@contextlib.contextmanager
+def local_file_systems(count, size=GIB, filesystem='ext4'):
+    """Plain local file systems to compare with: directories. After private_mounts()."""
+    sans, places = [], []
+    try:
+        for i in range(count):
+            san = San('/dev/null', size)
+            sans.append(san)
+            device = f'/dev/loop{san.attach("local")[1]}'
+            place = tempfile.mkdtemp(prefix=f'local-{i}-', dir=MOUNT)
+            os.chmod(place, 0o755)
+            mkfs = ['mkfs.xfs', '-q'] if filesystem == 'xfs' else ['mkfs.ext4', '-q', '-O', '^inline_data']
+            subprocess.run([*mkfs, device], check=True)
+            subprocess.run(['mount', '-o', 'noatime', device, place], check=True)
+            places.append(place)
+        yield places
+    finally:
+        for place in places:
+            subprocess.run(['umount', place], check=True)
+        for san in sans:
+            san.close()
+
+
+def clock():
+    return time.strftime('%H:%M:%S', time.gmtime())
