@@ -23,6 +23,7 @@
 #define RECORD_SIZE 512u	  /* they end before this */
 #define CHUNK (1u << 20)
 /* mkfs.xfs may leave out a last allocation group of less than 16 MiB: so far behind the file system a trailer can begin. */
+#define MOVES_MAX 64 /* of a trailer, while the file system has not grown once */
 #define SEARCH_MAX (16u << 20)
 
 _Static_assert(RECORD_FIELDS + 6 * 8 + 16 + NAME_SIZE <= RECORD_SIZE, "the header is within one sector");
@@ -154,16 +155,16 @@ uint64_t trailer_place(uint64_t device_size)
 	return device_size < 2 * TRAILER_SIZE ? 0 : (device_size & ~(uint64_t)(TRAILER_PAGE - 1)) - TRAILER_SIZE;
 }
 
-/* A header with its own place in it; of two damaged ones, or a damaged and a strange one, -EBADMSG. */
+/* A header with its own place in it; -EXDEV: it names another; of two damaged ones, or a damaged and a strange one, -EBADMSG. */
 static int header_at(const uint8_t *first, const uint8_t *copy, uint64_t at, struct trailer_header *ret)
 {
 	int a = header_decode(first, ret), b;
 
 	if (!a)
-		return ret->at == at ? 0 : -ENOENT;
+		return ret->at == at ? 0 : -EXDEV;
 	b = header_decode(copy, ret);
 	if (!b)
-		return ret->at == at ? 0 : -ENOENT;
+		return ret->at == at ? 0 : -EXDEV;
 	if (a == -EPROTONOSUPPORT || b == -EPROTONOSUPPORT)
 		return -EPROTONOSUPPORT;
 	return a == -ENOENT && b == -ENOENT ? -ENOENT : -EBADMSG;
@@ -174,6 +175,26 @@ static int probe(const struct device *d, uint64_t at, uint8_t *buf, struct trail
 	int r = device_read(d, buf, TRAILER_COPY_AT + TRAILER_PAGE, at);
 
 	return r < 0 ? r : header_at(buf, buf + TRAILER_COPY_AT, at, ret);
+}
+
+/*
+ * Where trailer_move() has left a note of the new place, from one to the next. A note can be out of date (a copy of a device
+ * that was bigger): then there is nothing at its end, and no volume.
+ */
+static int follow(const struct device *d, uint64_t end, struct trailer_header *ret)
+{
+	cleanup_free uint8_t *buf = device_buffer(TRAILER_COPY_AT + TRAILER_PAGE);
+	uint64_t at = ret->at, hi = ret->volume_hi, lo = ret->volume_lo, from = 0;
+	int r = buf ? -EXDEV : -ENOMEM;
+
+	for (int i = 0; i < MOVES_MAX && r == -EXDEV && at > from && at <= end && !(at % TRAILER_PAGE); i++) {
+		from = at;
+		r = probe(d, at, buf, ret);
+		at = ret->at;
+	}
+	if (!r && (ret->volume_hi != hi || ret->volume_lo != lo))
+		return -ENOENT;
+	return r == -EXDEV ? -ENOENT : r;
 }
 
 /* Behind the end of the file system: of a device that grew. `buf`: CHUNK bytes. */
@@ -197,9 +218,11 @@ static int search(const struct device *d, uint8_t *buf, uint64_t end, struct tra
 			return r;
 		for (uint64_t i = 0; i + TRAILER_COPY_AT + TRAILER_PAGE <= len; i += TRAILER_PAGE) {
 			r = header_at(buf + i, buf + i + TRAILER_COPY_AT, at + i, ret);
+			if (r == -EXDEV && ret->at > at + i)
+				r = follow(d, end, ret);
 			if (!r)
 				return 0;
-			if (r != -ENOENT)
+			if (r != -ENOENT && r != -EXDEV)
 				damaged = r;
 		}
 	}
@@ -219,7 +242,7 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
 		*error = '\0';
 	if (!r)
 		r = end ? probe(d, end, buf, &h) : -ENOENT;
-	if (r == -ENOENT && end)
+	if ((r == -ENOENT || r == -EXDEV) && end)
 		r = search(d, buf, end, &h);
 	if (r < 0) {
 		snprintf(error, size, "%s",
@@ -331,7 +354,10 @@ int trailer_move(struct trailer *ret, const struct trailer *from, const struct t
 	}
 	if (!r)
 		r = device_flush(ret->device);
-	return r < 0 ? r : trailer_write_header(ret, &h);
+	if (!r)
+		r = trailer_write_header(ret, &h);
+	/* Should the device grow again before the file system does, the old one is found first: it must not be believed. */
+	return r < 0 ? r : trailer_write_header(from, &h);
 }
 
 /* --- owner --- */

@@ -13,8 +13,8 @@
  * What a record says is in its first 512 bytes, the smallest sector: a write that is torn leaves the old or the new one.
  *
  * On a device that grew, the trailer of the old end stays valid until csvfs-admin has made the new one. It is found behind
- * the end of the file system, whose superblock tells its size; the header tells its own place, so a stale one (the file
- * system has grown over it, or a copy of a smaller device) is recognised.
+ * the end of the file system, whose superblock tells its size; the header tells its own place, so a stale one (a copy of a
+ * smaller device) is recognised, and one that was moved tells where to.
  */
 #ifndef CSVFS_IO_TRAILER_H
 #define CSVFS_IO_TRAILER_H
@@ -67,8 +67,8 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
  */
 int trailer_make(struct trailer *ret, const struct device *d, const struct trailer_header *header);
 /*
- * A trailer at the end of a device that has grown, with everything the old one at `from` says; the old one is left as it is.
- * Nobody writes to either meanwhile. -EALREADY: the device has not grown by a whole trailer.
+ * A trailer at the end of a device that has grown, with everything the old one at `from` says. When it is whole, the old one
+ * only tells where it is. Nobody writes to either meanwhile. -EALREADY: the device has not grown by a whole trailer.
  */
 int trailer_move(struct trailer *ret, const struct trailer *from, const struct trailer_header *header);
 /* No trailer any more. */

@@ -246,11 +246,22 @@ static void test_grow(bool xfs)
 	CHECK_EQ(o.epoch, 5);
 	CHECK_EQ(trailer_read_sessions(&t, sessions), 0);
 	CHECK_EQ(sessions[200].session, 3);
-	/* Where an old image's trailer says another place, it is stale. */
-	h.at -= TRAILER_PAGE;
-	CHECK_EQ(trailer_write_header(&t, &h), 0);
+	/* It grows again and again before the file system has grown: the old trailers, stale by now, lead to the newest. */
+	o.epoch = 6;
+	CHECK_EQ(trailer_write_owner(&t, &o), 0);
+	loop_resize(&l, 600 * MIB);
 	CHECK_EQ(trailer_find(&t, &d, &h, error, sizeof(error)), 0);
-	CHECK_EQ(t.at, first.at); /* the file system has not grown over it yet */
+	CHECK_EQ(t.at, moved.at);
+	CHECK_EQ(trailer_read_owner(&t, &o), 0);
+	CHECK_EQ(o.epoch, 6);
+	CHECK_EQ(trailer_move(&moved, &t, &h), 0);
+	loop_resize(&l, 700 * MIB);
+	CHECK_EQ(trailer_find(&t, &d, &h, error, sizeof(error)), 0);
+	CHECK_EQ(t.at, 600 * MIB - TRAILER_SIZE);
+	/* One of another volume at that place is not ours. */
+	h.volume_lo++;
+	CHECK_EQ(trailer_write_header(&t, &h), 0);
+	CHECK_EQ(trailer_find(&t, &d, &h, error, sizeof(error)), -ENOENT);
 	/* Shrunk to nearly nothing. */
 	loop_resize(&l, 300 * MIB);
 	CHECK(trailer_find(&t, &d, &h, error, sizeof(error)) < 0);
