@@ -18,6 +18,7 @@ unit_tests += \
 	tests/unit/test_objects \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
+	tests/unit/test_csvfs_admin \
 	tests/unit/test_device \
 	tests/unit/test_extent_map \
 	tests/unit/test_extents \
@@ -44,6 +45,7 @@ test_tools += \
 	tests/unit/ringtool \
 	$(NULL)
 script_tests += \
+	tests/unit/test_csvfs_admin_manual.sh \
 	tests/unit/test_ctl_config.sh \
 	tests/unit/test_ctl_golden.py \
 	tests/unit/test_ctl_live.sh \

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Growing a volume that nobody has. The order makes every interruption harmless: the new trailer is whole before the file
+ * system grows over the old one, and a second run goes on where the first ended.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "csvfs/admin/admin.h"
+
+/* Linux: fs/ext4/ext4.h; fs/xfs/libxfs/xfs_fs.h, struct xfs_growfs_data. */
+#define RESIZE_EXT4 _IOW('f', 16, uint64_t)
+struct xfs_growth {
+	uint64_t blocks;
+	uint32_t imax_pct;
+};
+#define RESIZE_XFS _IOW('X', 110, struct xfs_growth)
+
+struct growth {
+	enum superblock_kind kind;
+	struct xfs_growth to;
+};
+
+static int grow_mounted(int root, const void *data)
+{
+	const struct growth *g = data;
+	struct xfs_growth to = g->to;
+	int r = g->kind == SUPERBLOCK_XFS ? ioctl(root, RESIZE_XFS, &to) : ioctl(root, RESIZE_EXT4, &to.blocks);
+
+	return r < 0 ? -errno : 0;
+}
+
+static int move_trailer(struct admin *a, struct volume *v)
+{
+	struct trailer to;
+	int r;
+
+	if (trailer_place(v->device.size) < v->trailer.at + TRAILER_SIZE)
+		return ADMIN_OK;
+	r = trailer_move(&to, &v->trailer, &v->header);
+	if (r < 0)
+		return admin_fail(a, ADMIN_FAILED, "%s: writing the trailer at its new end: %s; the old one is still good",
+				  v->path, strerror(-r));
+	v->trailer = to;
+	return ADMIN_OK;
+}
+
+/* Online growing of ext4 is journalled, but takes CAP_SYS_RESOURCE, which a container may lack. */
+static int grow_unmounted(const struct volume *v, uint64_t blocks)
+{
+	char count[32];
+	const char *const check[] = { "e2fsck", "-f", "-y", v->path, NULL };
+	const char *const resize[] = { "resize2fs", v->path, count, NULL };
+	int r = run_program(check);
+
+	if (r > 1) /* e2fsck(8): 1 is "errors corrected" */
+		return -EIO;
+	snprintf(count, sizeof(count), "%" PRIu64, blocks);
+	if (r >= 0)
+		r = run_program(resize);
+	if (r >= 0)
+		r = r ? -EIO : device_drop_cache(&v->device);
+	return r;
+}
+
+static int grow_filesystem(struct admin *a, const struct volume *v)
+{
+	struct growth g = {
+		.kind = v->super.kind,
+		.to = { .blocks = v->trailer.at / v->super.block, .imax_pct = v->super.imax_pct },
+	};
+	int r;
+
+	if (g.to.blocks * v->super.block <= v->super.size)
+		return ADMIN_OK;
+	r = run_mounted(v, grow_mounted, &g);
+	if (r == -EPERM && g.kind == SUPERBLOCK_EXT4)
+		r = grow_unmounted(v, g.to.blocks);
+	/* XFS: what is left is less than an allocation group may be. */
+	if (r == -EINVAL && g.kind == SUPERBLOCK_XFS && v->trailer.at - v->super.size < TRAILER_SIZE)
+		return ADMIN_OK;
+	return r < 0 ? admin_fail(a, ADMIN_FAILED, "%s: growing its %s: %s; the volume is good, at its old size; try again",
+				  v->path, v->header.filesystem, strerror(-r))
+		     : ADMIN_OK;
+}
+
+static int grow_claimed(struct admin *a, struct volume *v)
+{
+	uint64_t before = v->super.size;
+	int code = move_trailer(a, v), r;
+
+	if (code == ADMIN_OK)
+		code = grow_filesystem(a, v);
+	if (code != ADMIN_OK)
+		return code;
+	r = superblock_read(&v->device, &v->super);
+	if (r < 0 || v->super.size > v->trailer.at)
+		return admin_fail(a, ADMIN_FAILED, "%s: reading its superblock: %s", v->path,
+				  r ? strerror(-r) : "it is too long");
+	json_object_set_new(a->result, "before_bytes", json_integer((json_int_t)before));
+	json_object_set_new(a->result, "filesystem_bytes", json_integer((json_int_t)v->super.size));
+	json_object_set_new(a->result, "grown", json_boolean(v->super.size > before));
+	return ADMIN_OK;
+}
+
+int admin_grow(struct admin *a)
+{
+	struct volume v;
+	int code = volume_open(a, &v, a->args[0], true);
+
+	if (code == ADMIN_OK && strcmp(superblock_kind_text(v.super.kind), v.header.filesystem))
+		code = admin_fail(a, ADMIN_UNCLEAN, "%s: the superblock of its %s is gone; csvfs-admin check first", v.path,
+				  v.header.filesystem);
+	else if (code == ADMIN_OK) {
+		code = volume_claim(a, &v);
+		if (code == ADMIN_OK)
+			code = volume_release(a, &v, grow_claimed(a, &v));
+	}
+	volume_close(&v);
+	return code;
+}
