@@ -29,11 +29,6 @@ def io(device, what, fill=0):
         os.close(fd)
 
 
-def loops():
-    return subprocess.run(['losetup', '--noheadings', '--list', '--output', 'name,back-file'], capture_output=True,
-                          text=True).stdout.count('/disk\n')
-
-
 def with_san(fn):
     csvrig.private_mounts()
     log = f'{csvrig.MOUNT}/san.log'
@@ -86,4 +81,50 @@ def test_hang():
     with_san(run)
 
 
-main(test_paths, test_hang)
+WRITE = 'mount /dev/lun /mnt && echo synced >/mnt/a && sync -f /mnt && echo lost >/mnt/b'
+
+
+def test_hosts():
+    """Power loss with a file system mounted: what was not sent is lost, and another host can mount it at once."""
+    csvrig.private_mounts()
+    with csvrig.rig(2) as rig:
+        one, two = rig.nodes
+        one.run('mkfs.ext4', '-q', '/dev/lun')
+        check(one.device_free(), 'free')
+        one.run('sh', '-c', WRITE)
+        check(not one.device_free(), 'mounted')
+        one.power_loss()
+        two.run('mount', '/dev/lun', '/mnt')
+        check_equal(two.run('ls', '/mnt').stdout.split(), ['a', 'lost+found'], 'after the power loss')
+        one.power_on()
+        check(one.device_free(), 'a new path')
+        two.run('umount', '/mnt')
+        check_equal(rig.fsck(), '', 'fsck')
+        with rig.plain_mount() as folder, open(f'{folder}/a') as f:
+            check_equal(f.read(), 'synced\n', 'contents')
+        two.run('mount', '/dev/lun', '/mnt')
+        two.path('fenced')
+        check(two.run('sh', '-c', 'echo x >/mnt/c && sync -f /mnt', ok=False).returncode != 0, 'a fenced host cannot write')
+        one.run('mount', '/dev/lun', '/mnt')
+        check_equal(one.run('ls', '/mnt').stdout.split(), ['a', 'lost+found'], 'nothing of it arrived')
+
+
+def test_nothing_is_left():
+    """Killed in the middle: no host, mount, loop device or process stays."""
+    code = ('import sys; sys.path.insert(0, sys.argv[1]); import csvrig; csvrig.private_mounts()\n'
+            'with csvrig.rig(2, label="-killed") as rig:\n'
+            '    rig.node(1).run("mkfs.ext4", "-q", "/dev/lun"); rig.node(1).run("mount", "/dev/lun", "/mnt")\n'
+            '    print(rig.lab.name, rig.san.process.pid, *(n.device[1] for n in rig.nodes), flush=True); sys.stdin.read()')
+    process = subprocess.Popen(['/usr/bin/python3', '-B', '-c', code, csvrig.HERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    name, san, *minors = process.stdout.readline().split()
+    process.kill()
+    process.wait()
+    eventually(lambda: not os.path.exists(f'/proc/{san}'), 10, 'the SAN ends')
+    eventually(lambda: not csvrig.labctl.is_alive(name), 30, 'the lab ends')
+    for minor in minors:
+        eventually(lambda m=minor: not os.path.exists(f'/sys/block/loop{m}/loop'), 10, f'loop{minor} is gone')
+    eventually(lambda: not os.path.exists(csvrig.labctl.run_dir(name)), 10, 'its directory is gone')
+
+
+main(test_paths, test_hang, test_hosts, test_nothing_is_left)
