@@ -152,8 +152,10 @@ class Node:
     # -- csvfs-owner
 
     def ctl(self, which, *words, ok=True):
-        result = self.run(tool('csvctl'), f'/run/csvfs/{which}', *words, ok=ok)
-        return json.loads(result.stdout) if result.stdout.strip() else None if result.returncode == 0 else False
+        """A question to "owner" or "client" by its control socket, as clusterd asks; the answer, or None when it failed."""
+        command, *rest = words
+        result = self.run(program('csvfs-admin'), '--json', command, f'/run/csvfs/{which}', *rest, ok=ok)
+        return json.loads(result.stdout) if result.returncode == 0 else None
 
     def status(self, which):
         return self.ctl(which, 'status', ok=False)
@@ -201,7 +203,7 @@ class Node:
     def tell_owner(self):
         owner = self.rig.owner_node
         if self.client and owner:
-            self.ctl('client', 'set-owner', self.rig.epoch, owner.n, owner.address, PORT)
+            self.ctl('client', 'set-owner', self.rig.epoch, owner.n, f'{owner.address}:{PORT}')
 
     def wait_client(self, states=('direct',), timeout_s=READY_S):
         def ready():
@@ -246,7 +248,7 @@ class Rig:
                 '--node', node.n, '--incarnation', node.incarnation, MOUNT]
 
     def format(self):
-        self.node(1).run(program('csvfs-admin'), 'make', '--filesystem', self.filesystem, '/dev/lun', timeout=120)
+        self.node(1).run(program('csvfs-admin'), 'create', '--label', 'lab', '--filesystem', self.filesystem, '/dev/lun', timeout=120)
 
     # -- ownership
 

@@ -439,10 +439,10 @@ GROUP(mapped)
 	m = mmap(NULL, 10000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	say("mmap = %s", m == MAP_FAILED ? strerrorname_np(errno) : "ok");
 	if (m != MAP_FAILED) {
-		memcpy(m + 4090, "across a page", 13);
+		fill(m + 4090, 13, 3);
 		T(msync(m, 10000, MS_SYNC));
 		say_content_fd(fd);
-		memcpy(m, "without msync", 13);
+		fill(m, 13, 4);
 		T(munmap(m, 10000));
 	}
 	close(fd);
@@ -523,7 +523,7 @@ GROUP(mapped)
 	T(ftruncate(fd, 1 << 20));
 	m = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (m != MAP_FAILED) {
-		memcpy(m + 500000, "data", 4);
+		fill(m + 500000, 4, 5);
 		T(msync(m, 1 << 20, MS_SYNC));
 		munmap(m, 1 << 20);
 	}
