@@ -18,13 +18,13 @@
 /* Never written, so no page of it is ever taken: the kernel reads its one page of zeros. */
 static alignas(4096) uint8_t zeros[EXTENTS_FILL_SIZE];
 
-struct map {
+union map {
 	struct fiemap head;
-	struct fiemap_extent extents[BATCH];
+	uint8_t room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
 };
 
 /* The next extents that touch [at, end). SYNC: what is dirty shows as unwritten or as nothing, and would be overwritten. */
-static int map_get(int fd, struct map *m, uint64_t at, uint64_t end)
+static int map_get(int fd, union map *m, uint64_t at, uint64_t end)
 {
 	m->head = (struct fiemap){
 		.fm_start = at,
@@ -73,7 +73,8 @@ int extents_find(int fd, uint64_t offset, uint64_t length, uint64_t size, uint32
 {
 	uint64_t end, at = offset & ~(uint64_t)(align - 1);
 	uint32_t n = 0;
-	struct map m;
+	const struct fiemap_extent *last;
+	union map m;
 
 	if (!align || (align & (align - 1)))
 		return -EINVAL;
@@ -86,7 +87,7 @@ int extents_find(int fd, uint64_t offset, uint64_t length, uint64_t size, uint32
 		if (!m.head.fm_mapped_extents)
 			break;
 		for (uint32_t i = 0; i < m.head.fm_mapped_extents; i++) {
-			const struct fiemap_extent *e = &m.extents[i];
+			const struct fiemap_extent *e = &m.head.fm_extents[i];
 			struct vol_extent piece;
 
 			if (cut(e, at, end, align, &piece)) {
@@ -98,7 +99,8 @@ int extents_find(int fd, uint64_t offset, uint64_t length, uint64_t size, uint32
 			if (e->fe_flags & FIEMAP_EXTENT_LAST)
 				return (int)n;
 		}
-		at = sum(m.extents[m.head.fm_mapped_extents - 1].fe_logical, m.extents[m.head.fm_mapped_extents - 1].fe_length);
+		last = &m.head.fm_extents[m.head.fm_mapped_extents - 1];
+		at = sum(last->fe_logical, last->fe_length);
 	}
 	return (int)n;
 }
@@ -143,7 +145,7 @@ static int fill_range(int fd, uint64_t *at, uint64_t *end)
 int extents_fill(int fd, uint64_t offset, uint64_t length)
 {
 	uint64_t at = offset, end = sum(offset, length);
-	struct map m;
+	union map m;
 	int r = fill_range(fd, &at, &end);
 
 	if (r < 0 || !length)
@@ -155,7 +157,7 @@ int extents_fill(int fd, uint64_t offset, uint64_t length)
 		if (!m.head.fm_mapped_extents)
 			return write_zeros(fd, at, end);
 		for (uint32_t i = 0; i < m.head.fm_mapped_extents && at < end; i++) {
-			const struct fiemap_extent *e = &m.extents[i];
+			const struct fiemap_extent *e = &m.head.fm_extents[i];
 			uint64_t next = smaller(sum(e->fe_logical, e->fe_length), end);
 			bool unwritten = e->fe_flags & FIEMAP_EXTENT_UNWRITTEN;
 

@@ -19,9 +19,9 @@ static int check_count;
 
 static inline int check_note(int ok, const char *file, int line, const char *text)
 {
-	check_count++;
+	__atomic_add_fetch(&check_count, 1, __ATOMIC_RELAXED); /* threads of a test check too */
 	if (!ok) {
-		check_failed++;
+		__atomic_add_fetch(&check_failed, 1, __ATOMIC_RELAXED);
 		fprintf(stderr, "%s:%d: failed: %s\n", file, line, text);
 	}
 	return ok;
