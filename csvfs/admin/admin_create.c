@@ -15,9 +15,9 @@
 
 #define BLOCK 4096u
 #define HEAD (1u << 20) /* signatures at the start of a device lie within */
-#define EXT4_FEATURES                                                                                                       \
-	"none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file," \
-	"dir_nlink,extra_isize,metadata_csum"
+
+static const char ext4_features[] = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,"
+				    "large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 struct making {
 	const char *path;
@@ -136,7 +136,7 @@ static int mkfs(const struct making *m)
 				     "-I",
 				     "256",
 				     "-O",
-				     EXT4_FEATURES,
+				     ext4_features,
 				     "-E",
 				     "lazy_itable_init=0,lazy_journal_init=0",
 				     "-L",
@@ -162,7 +162,7 @@ static int mkfs(const struct making *m)
 /* It is the one we asked for, and ends where the trailer begins, or before. */
 static int verify(struct admin *a, const struct making *m)
 {
-	struct superblock s;
+	struct superblock s = { 0 };
 	int r = device_drop_cache(&m->device);
 
 	if (!r)

@@ -43,8 +43,11 @@ void volume_close(struct volume *v) { device_close(&v->device); }
 static int check_sessions(struct admin *a, const struct volume *v)
 {
 	struct trailer_session *s = calloc(VOL_SESSION_MAX, sizeof(*s));
-	int code = ADMIN_OK, r = s ? trailer_read_sessions(&v->trailer, s) : -ENOMEM;
+	int code = ADMIN_OK, r;
 
+	if (!s)
+		return admin_fail(a, ADMIN_FAILED, "no memory");
+	r = trailer_read_sessions(&v->trailer, s);
 	if (r < 0 && r != -EBADMSG)
 		code = admin_fail(a, ADMIN_FAILED, "%s: reading its sessions: %s", v->path, strerror(-r));
 	for (uint32_t i = 0; code == ADMIN_OK && i < VOL_SESSION_MAX; i++) {

@@ -43,7 +43,7 @@ int device_open(struct device *ret, const char *path, bool write)
 {
 	struct device d = { .fd = -1 };
 	struct stat st;
-	int sector, read_only, r;
+	int sector = 0, read_only = 0, r;
 
 	*ret = d;
 	r = is_block_device(path);

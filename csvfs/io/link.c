@@ -349,8 +349,7 @@ static uint16_t port_of(const struct sockaddr_storage *a)
 int link_listen(const char *address, uint16_t port, uint16_t *ret_port)
 {
 	struct sockaddr_storage a;
-	cleanup_fd int fd = -1;
-	int one = 1, ret;
+	int one = 1, fd;
 	socklen_t len;
 	int r = address_parse(address, port, &a, &len);
 
@@ -360,13 +359,14 @@ int link_listen(const char *address, uint16_t port, uint16_t *ret_port)
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
-	    listen(fd, LISTEN_BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-		return -errno;
+	    listen(fd, LISTEN_BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
 	if (ret_port)
 		*ret_port = port_of(&a);
-	ret = fd;
-	fd = -1;
-	return ret;
+	return fd;
 }
 
 static int connect_within(int fd, const struct sockaddr_storage *a, socklen_t len, int64_t deadline)

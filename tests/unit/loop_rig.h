@@ -27,16 +27,18 @@ struct loop {
 	char path[32];
 };
 
+static inline void rig_skip(const char *why)
+{
+	printf("%s\n", why);
+	exit(check_failed ? check_result() : CHECK_SKIP);
+}
+
 static inline void loop_rig_start(void)
 {
-	if (geteuid() != 0 || access("/dev/loop-control", R_OK | W_OK) < 0) {
-		printf("needs root and loop devices\n");
-		exit(CHECK_SKIP);
-	}
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("needs a mount namespace: %s\n", strerror(errno));
-		exit(CHECK_SKIP);
-	}
+	if (geteuid() != 0 || access("/dev/loop-control", R_OK | W_OK) < 0)
+		rig_skip("needs root and loop devices");
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		rig_skip("needs a mount namespace of its own");
 }
 
 /* One more device over the same file, as if another node saw it; `flags`: LO_FLAGS_*. */

@@ -80,13 +80,14 @@ static void note_session(const struct loop *l, uint32_t node, uint32_t used)
 static void partition_table(const struct loop *l)
 {
 	static const uint8_t entry[16] = { 0, 0, 2, 0, 0x83, 0, 3, 0, 0, 8, 0, 0, 0, 0x20, 0, 0 };
+	static const uint8_t magic[] = { 0x55, 0xaa };
 	uint8_t *start = device_buffer(MIB);
 	struct device d;
 
 	REQUIRE(start && !device_open(&d, l->path, true));
 	memset(start, 0, MIB);
 	memcpy(start + 446, entry, sizeof(entry));
-	memcpy(start + 510, "\x55\xaa", 2);
+	memcpy(start + 510, magic, sizeof(magic));
 	REQUIRE(!device_write(&d, start, MIB, 0));
 	device_close(&d);
 	free(start);

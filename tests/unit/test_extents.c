@@ -18,7 +18,7 @@ static void start(const char *filesystem, uint32_t sector_size)
 	loop = loop_new(400 * MIB, sector);
 	REQUIRE(!device_open(&device, loop.path, false));
 	if (!strcmp(filesystem, "xfs"))
-		REQUIRE(!rig_run("mkfs.xfs -q -f -m reflink=1 -s size=%u %s", sector, loop.path));
+		REQUIRE(!rig_run("mkfs.xfs -q -f -m reflink=1 -s size=4096 %s", loop.path));
 	else
 		REQUIRE(!rig_run("mkfs.ext4 -q -O inline_data -b 4096 %s", loop.path));
 	rig_mount_point("/mnt/v");

@@ -49,6 +49,7 @@ static void test_wrong_key(void)
 
 static void test_garbage(void)
 {
+	static const uint8_t record[] = { 0x16, 3, 1, 0x0f, 0xfb, 1, 0xff, 0xff, 0xff };
 	struct rig rig;
 	char garbage[4096];
 	int fd;
@@ -63,7 +64,7 @@ static void test_garbage(void)
 	/* A handshake record that says it is as long as can be, then many more: memory is bounded, it ends. */
 	rig_start(&rig, 1, RIG_TIMEOUT_MS);
 	fd = raw_connect(rig.port);
-	memcpy(garbage, "\x16\x03\x01\x0f\xfb\x01\xff\xff\xff", 9);
+	memcpy(garbage, record, sizeof(record));
 	for (int i = 0; i < 64; i++)
 		raw_send(fd, garbage, sizeof(garbage));
 	CHECK_EQ(rig_finish(&rig), -EPROTO);

@@ -76,6 +76,7 @@ static void test_xfs(void)
 
 static void test_garbage(void)
 {
+	static const uint8_t xfs[] = { 'X', 'F', 'S', 'B' }, ext4[] = { 0x53, 0xef };
 	uint8_t *start = device_buffer(4096);
 	struct superblock s;
 	uint32_t seed = 1;
@@ -90,10 +91,10 @@ static void test_garbage(void)
 			start[k] = (uint8_t)(seed >> 24);
 		}
 		if (i & 1) {
-			memcpy(start, "XFSB", 4);
+			memcpy(start, xfs, sizeof(xfs));
 			start[120] = (uint8_t)i;
 		} else {
-			memcpy(start + 1024 + 0x38, "\x53\xef", 2);
+			memcpy(start + 1024 + 0x38, ext4, sizeof(ext4));
 			memset(start + 1024 + 25, 0, 3);
 		}
 		superblock_decode(start, &s);
