@@ -55,6 +55,8 @@ struct volume {
 int volume_open(struct admin *a, struct volume *v, const char *path, bool write);
 void volume_close(struct volume *v);
 extern uint32_t admin_claim_ms; /* how long a claim waits for others, TRAILER_CLAIM_MS; tests that are alone wait less */
+/* The file system is the one that the volume was made with; a check or a growth of another would do harm. */
+int volume_check_filesystem(struct admin *a, const struct volume *v);
 /*
  * The volume is ours until volume_release(): nobody has the device here, no owner and no sessions are noted on it (or
  * --forget), and an owner that starts meanwhile finds our note.

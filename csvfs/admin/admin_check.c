@@ -79,11 +79,9 @@ int admin_check(struct admin *a)
 	struct volume v;
 	int code = volume_open(a, &v, a->args[0], true);
 
-	if (code == ADMIN_OK && strcmp(superblock_kind_text(v.super.kind), v.header.filesystem))
-		code = admin_fail(a, ADMIN_UNCLEAN,
-				  "%s: the superblock of its %s is gone; e2fsck -b or xfs_repair by hand may find a copy of it",
-				  v.path, v.header.filesystem);
-	else if (code == ADMIN_OK) {
+	if (code == ADMIN_OK)
+		code = volume_check_filesystem(a, &v);
+	if (code == ADMIN_OK) {
 		code = volume_claim(a, &v);
 		if (code == ADMIN_OK)
 			code = volume_release(a, &v, check_claimed(a, &v));

@@ -110,10 +110,9 @@ int admin_grow(struct admin *a)
 	struct volume v;
 	int code = volume_open(a, &v, a->args[0], true);
 
-	if (code == ADMIN_OK && strcmp(superblock_kind_text(v.super.kind), v.header.filesystem))
-		code = admin_fail(a, ADMIN_UNCLEAN, "%s: the superblock of its %s is gone; csvfs-admin check first", v.path,
-				  v.header.filesystem);
-	else if (code == ADMIN_OK) {
+	if (code == ADMIN_OK)
+		code = volume_check_filesystem(a, &v);
+	if (code == ADMIN_OK) {
 		code = volume_claim(a, &v);
 		if (code == ADMIN_OK)
 			code = volume_release(a, &v, grow_claimed(a, &v));

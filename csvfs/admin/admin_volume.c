@@ -100,6 +100,17 @@ static int check_free(struct admin *a, const char *path)
 	return r < 0 ? admin_fail(a, ADMIN_FAILED, "%s: %s", path, strerror(-r)) : ADMIN_OK;
 }
 
+int volume_check_filesystem(struct admin *a, const struct volume *v)
+{
+	const char *why = trailer_unfit(&v->header, &v->super);
+
+	/* What can be changed by hand is no reason not to mend. */
+	if (!why || why == v->super.unfit)
+		return ADMIN_OK;
+	return admin_fail(a, ADMIN_UNCLEAN, "%s: its %s %s%s", v->path, v->header.filesystem, why,
+			  v->super.kind == SUPERBLOCK_NONE ? "; e2fsck -b or xfs_repair by hand may find a copy of it" : "");
+}
+
 int volume_claim(struct admin *a, struct volume *v)
 {
 	struct trailer_owner before = { 0 }, other;
@@ -199,10 +210,8 @@ int admin_info(struct admin *a)
 		show_volume(a, &v);
 		show_owner(a, &v);
 		show_sessions(a, &v);
-		if (strcmp(superblock_kind_text(v.super.kind), v.header.filesystem))
-			json_object_set_new(a->result, "unfit", json_string("the file system is not the one it was made with"));
-		else if (v.super.unfit)
-			json_object_set_new(a->result, "unfit", json_string(v.super.unfit));
+		if (trailer_unfit(&v.header, &v.super))
+			json_object_set_new(a->result, "unfit", json_string(trailer_unfit(&v.header, &v.super)));
 	}
 	volume_close(&v);
 	return code;

@@ -12,7 +12,6 @@
 #include "bytes.h"
 #include "cleanup.h"
 #include "clock.h"
-#include "csvfs/io/superblock.h"
 #include "text.h"
 
 #define FORMAT 1
@@ -255,6 +254,26 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
 	*ret = (struct trailer){ .device = d, .at = h.at };
 	*ret_header = h;
 	return 0;
+}
+
+const char *trailer_unfit(const struct trailer_header *header, const struct superblock *s)
+{
+	struct reader r = reader_of(s->uuid, sizeof(s->uuid));
+	uint64_t hi = 0, lo = 0;
+
+	for (int i = 0; i < 8; i++)
+		hi = hi << 8 | get_u8(&r);
+	for (int i = 0; i < 8; i++)
+		lo = lo << 8 | get_u8(&r);
+	if (s->kind == SUPERBLOCK_NONE)
+		return "has lost its superblock";
+	if (strcmp(superblock_kind_text(s->kind), header->filesystem))
+		return "is of another kind than the volume was made with; has mkfs been run on the device?";
+	if (hi != header->volume_hi || lo != header->volume_lo)
+		return "has another UUID than the volume; has mkfs been run on the device?";
+	if (s->size > header->at)
+		return "goes on into the volume's trailer; it must not be grown but by csvfs-admin grow";
+	return s->unfit;
 }
 
 /* --- making it --- */

@@ -20,6 +20,7 @@
 #define CSVFS_IO_TRAILER_H
 
 #include "csvfs/io/device.h"
+#include "csvfs/io/superblock.h"
 #include "proto/volume.h"
 
 #define TRAILER_SIZE (8u << 20)
@@ -75,6 +76,11 @@ int trailer_move(struct trailer *ret, const struct trailer *from, const struct t
 int trailer_erase(const struct trailer *t);
 /* Another label; the rest of `header` is what trailer_find() gave. */
 int trailer_write_header(const struct trailer *t, const struct trailer_header *header);
+/*
+ * Why the file system on the device cannot be used as this volume's: another kind or identity than the header says, longer
+ * than to the trailer, or superblock.unfit. NULL: it can. Before each mount.
+ */
+const char *trailer_unfit(const struct trailer_header *header, const struct superblock *s);
 /* Each reads or writes and flushes; 0 or negative errno, -EBADMSG: damaged record. */
 int trailer_read_owner(const struct trailer *t, struct trailer_owner *ret);
 int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o);

@@ -224,6 +224,31 @@ static void test_info(void)
 	loop_free(&l);
 }
 
+/* A file system that is not the volume's any more. */
+static void test_strange(void)
+{
+	struct loop l = loop_new(64 * MIB, 512);
+
+	REQUIRE(run("create", l.path, "--label", "one", NULL) == ADMIN_OK);
+	REQUIRE(!rig_run("tune2fs -f -U random %s >/dev/null", l.path));
+	CHECK_EQ(run("info", l.path, NULL), ADMIN_OK);
+	CHECK_CONTAINS(text_of("unfit"), "another UUID");
+	CHECK_EQ(run("check", l.path, NULL), ADMIN_UNCLEAN);
+	REQUIRE(run("create", l.path, "--label", "one", "--force", NULL) == ADMIN_OK);
+	REQUIRE(!rig_run("tune2fs -o journal_data %s >/dev/null", l.path));
+	CHECK_EQ(run("info", l.path, NULL), ADMIN_OK);
+	CHECK_CONTAINS(text_of("unfit"), "journal_data");
+	CHECK_EQ(run("check", l.path, NULL), ADMIN_OK);
+	REQUIRE(!rig_run("debugfs -w -R 'ssv blocks_count 16384' %s >/dev/null 2>&1", l.path));
+	CHECK_EQ(run("info", l.path, NULL), ADMIN_OK);
+	CHECK_CONTAINS(text_of("unfit"), "trailer");
+	CHECK_EQ(run("grow", l.path, NULL), ADMIN_UNCLEAN);
+	REQUIRE(!rig_run("dd if=/dev/zero of=%s bs=1M count=1 conv=notrunc oflag=direct 2>/dev/null", l.path));
+	CHECK_EQ(run("check", l.path, NULL), ADMIN_UNCLEAN);
+	CHECK_CONTAINS(err_text, "superblock");
+	loop_free(&l);
+}
+
 /* --- check --- */
 
 static void test_check(void)
@@ -403,6 +428,7 @@ int main(void)
 	test_create("xfs", 512);
 	test_create("xfs", 4096);
 	test_info();
+	test_strange();
 	test_check();
 	test_grow("ext4");
 	test_grow("xfs");
