@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The data checker for a short time: on a local file system, where it must find nothing, and under a few faults; that it
 finds what is wrong is shown by damage."""
+import json
 import os
 import subprocess
 import sys
@@ -84,6 +85,53 @@ def test_damage_is_found():
                 check('own-0' in load(journal, 'verify', place, 'read').stdout, 'a name that is gone')
 
 
+# The fault, and as what it is found: a lost write is stale for who reads it before another one comes.
+BROKEN = (('stale', ['stale']), ('locks', ['broken_locks']), ('sectors', ['stale']), ('lose', ['stale']), ('append', ['duplicates']))
+
+
+def broken(below, fault, findings):
+    """Two "nodes" of a volume that has this fault; until it is found."""
+    journal = f'{csvrig.MOUNT}/journal'
+    nodes = [f'{csvrig.MOUNT}/{name}' for name in ('a', 'b')]
+    for folder in nodes:
+        os.mkdir(folder)
+    load(journal, 'init')
+    load(journal, 'make', below)
+    processes = [subprocess.Popen([csvrig.tool('csvbroken'), fault, below, node]) for node in nodes]
+
+    def found():
+        stat = json.loads(load(journal, 'stat').stdout)
+        check_equal(stat['errors'], 0, f'csvbroken {fault}: errors')
+        return sum(stat[name] for name in findings)
+    try:
+        for node in nodes:
+            csvrig.eventually(lambda n=node: os.path.ismount(n), 10, f'{node} is mounted')
+        with open(f'{csvrig.MOUNT}/out', 'w') as out:
+            workers = [subprocess.Popen([csvrig.tool('csvload'), journal, 'work', nodes[i % 2], str(i), str(i % 2), '7',
+                                         'map-write,map-read'], stdout=out, stderr=out) for i in range(4)]
+        processes += workers
+        if 'duplicates' in findings:  # seen by a look at the whole
+            csvrig.eventually(lambda: json.loads(load(journal, 'stat').stdout)['ops']['append'] > 2000, 60, 'work is done')
+            load(journal, 'stop')
+            for worker in workers:
+                worker.wait(30)
+            load(journal, 'verify', below, 'read')
+            check(found() > 0, f'csvbroken {fault}: {findings}')
+        else:
+            csvrig.eventually(found, 60, f'csvbroken {fault}: {findings}')
+    finally:
+        for process in reversed(processes):
+            process.kill()
+            process.wait()
+
+
+def test_faults_in_the_volume_are_found():
+    for fault, findings in BROKEN:
+        csvrig.private_mounts()
+        with csvrig.local_file_systems(1) as (place,):
+            broken(place, fault, findings)
+
+
 def test_faults():
     if not csvrig.have_programs():
         return
@@ -91,4 +139,4 @@ def test_faults():
                         'owner-kill,move,owner-power-loss,client-kill,path-loss,owner-stop'), 0, 'under faults')
 
 
-main(test_checker_alone, test_damage_is_found, test_faults)
+main(test_checker_alone, test_damage_is_found, test_faults_in_the_volume_are_found, test_faults)

@@ -2,6 +2,7 @@
 # Cluster shared volumes in the lab: a SAN, nodes, conformance, coherence, a data checker with faults. Needs root.
 
 test_tools += \
+	tests/csvfs/csvbroken \
 	tests/csvfs/csvload \
 	tests/csvfs/csvsan \
 	tests/csvfs/posix_suite \

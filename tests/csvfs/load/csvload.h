@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Data checker: workers on several nodes write and read tagged cells through every path; a journal outside of the volume knows
- * what each cell may hold.
+ * Data checker: workers on several nodes write and read tagged cells through every path; a journal outside of the
+ * volume knows what each cell may hold.
  *
- * The journal is a file that all hosts of a lab map: it is memory of the machine, so what was noted is noted even when a host
- * dies at the next instruction. A cell is 64 bytes of a file; it says which cell of which file it is, in which version. At most
- * one operation on a cell is under way: who wants to change it claims it. Versions of a cell rise. So whatever is read must be
+ * The journal is a file that all hosts of a lab map: it is memory of the machine, so what was noted is noted even when
+ * a host dies at the next instruction. A cell is 64 bytes of a file; it says which cell of which file it is, in which
+ * version. At most one operation on a cell is under way: who wants to change it claims it. Versions of a cell rise. So
+ * whatever is read must be
  *
  *   acked before the read began <= version <= issued when it ended
  *
- * or a version whose outcome nobody knows (its writer died, or got an error) until a verify, when all is quiet, has seen what
- * became of it. Neighbouring cells belong to different nodes all the time, also within a sector: that is what a careless
- * read-modify-write loses. Zeros are a version too, made by truncate, punch and zero range.
+ * or a version whose outcome nobody knows (its writer died, or got an error) until a verify, when all is quiet, has
+ * seen what became of it. Neighbouring cells belong to different nodes all the time, also within a sector: that is what
+ * a careless read-modify-write loses. Zeros are a version too, made by truncate, punch and zero range.
  */
 #ifndef TESTS_CSVFS_LOAD_CSVLOAD_H
 #define TESTS_CSVFS_LOAD_CSVLOAD_H
@@ -44,8 +45,28 @@
 #define ANY UINT32_MAX /* unknown[0]: too many unknown, whatever was issued is right */
 #define MAGIC 0x4c4c45432d565343ull
 
-enum op { OP_WRITE, OP_WRITE_DIRECT, OP_WRITE_UNALIGNED, OP_READ, OP_READ_DIRECT, OP_APPEND, OP_MAP_WRITE, OP_MAP_READ, OP_TRUNCATE,
-	  OP_EXTEND, OP_PUNCH, OP_RENAME_OVER, OP_SLOT_READ, OP_NAMES, OP_COUNTER, OP_FSYNC, OP_CHURN, OP_REOPEN, OPS };
+enum op {
+	OP_WRITE,
+	OP_WRITE_DIRECT,
+	OP_WRITE_UNALIGNED,
+	OP_READ,
+	OP_READ_DIRECT,
+	OP_APPEND,
+	OP_MAP_WRITE,
+	OP_MAP_READ,
+	OP_TRUNCATE,
+	OP_EXTEND,
+	OP_PUNCH,
+	OP_RENAME_OVER,
+	OP_SLOT_READ,
+	OP_NAMES,
+	OP_COUNTER,
+	OP_FSYNC,
+	OP_CHURN,
+	OP_NEIGHBOURS,
+	OP_REOPEN,
+	OPS
+};
 extern const char *const op_names[OPS];
 
 struct cell {
@@ -66,7 +87,7 @@ struct worker {
 	_Atomic uint8_t own[OWN_NAMES];
 	_Atomic uint32_t churn; /* number of its next file */
 	_Atomic uint32_t doing; /* enum op + 1 */
-	char error[160]; /* the first one */
+	char error[160];	/* the first one */
 };
 
 struct journal {
@@ -108,17 +129,18 @@ void cell_bury(struct cell *c);
 
 /*
  * What was read of cells [first, first + n): `got` bytes at `buf`, behind them the end of the file. `before`: acked of
- * each when the read began. Counts findings (lost when `quiet`: nothing is under way; else stale). With `settle` what was
- * found becomes what is acked.
+ * each when the read began. Counts findings (lost when `quiet`: nothing is under way; else stale). With `settle` what
+ * was found becomes what is acked.
  */
-void cells_check(uint32_t file, uint32_t first, uint32_t n, const char *buf, size_t got, const uint32_t *before, bool quiet,
-		 bool settle, const char *how);
+void cells_check(uint32_t file, uint32_t first, uint32_t n, const char *buf, size_t got, const uint32_t *before,
+		 bool quiet, bool settle, const char *how);
 bool version_allowed(const struct cell *c, uint32_t version, uint32_t before);
 void finding(_Atomic uint64_t *counter, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* A call failed that must not: noted unless the runner doomed this worker. */
 void call_failed(const char *what, int fault);
 
-int work(const char *dir, uint64_t seed);
+/* `without`: names of operations to leave out, or "". */
+int work(const char *dir, uint64_t seed, const char *without);
 int make(const char *dir);
 int verify(const char *dir, const char *how, bool settle);
 void own_path(char *path, size_t size, const char *dir, int worker, unsigned name);

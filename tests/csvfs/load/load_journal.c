@@ -191,7 +191,8 @@ void call_failed(const char *what, int fault)
 	if (!w->errors++)
 		snprintf(w->error, sizeof(w->error), "%s: %s", what, strerror(fault));
 	journal->errors++;
-	printf("FINDING error (worker %d): %s: %s\n", worker_number, what, strerror(fault));
+	if (shown++ < FINDINGS_SHOWN)
+		printf("FINDING error (worker %d): %s: %s\n", worker_number, what, strerror(fault));
 	fflush(stdout);
 	if (fault == ENOTCONN)
 		_exit(3);

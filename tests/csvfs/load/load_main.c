@@ -4,12 +4,11 @@
  *
  *   init                        makes the journal
  *   make DIR                    makes the files
- *   work DIR WORKER NODE SEED   works until `stop`; a call that fails is a finding unless the worker is doomed
- *   doom WORKER                 it (or what it works on) is about to be killed
- *   bury WORKER                 it is dead and nothing it began can happen any more, or only until the next `settle`
- *   stop, go                    workers end; workers may begin
- *   verify DIR read|direct|mmap everything against the journal; settle DIR: also what became of what nobody knew
- *   stat                        counters as JSON; done: the same for people
+ *   work DIR WORKER NODE SEED [WITHOUT,...]   works until `stop`; a call that fails is a finding unless the worker is
+ * doomed doom WORKER                 it (or what it works on) is about to be killed bury WORKER                 it is
+ * dead and nothing it began can happen any more, or only until the next `settle` stop, go                    workers
+ * end; workers may begin verify DIR read|direct|mmap everything against the journal; settle DIR: also what became of
+ * what nobody knew stat                        counters as JSON; done: the same for people
  */
 #include "tests/csvfs/load/csvload.h"
 
@@ -87,12 +86,12 @@ int main(int argc, char **argv)
 		return 0;
 	if (!strcmp(command, "make") && argc == 4)
 		return make(argv[3]);
-	if (!strcmp(command, "work") && argc == 7) {
+	if (!strcmp(command, "work") && (argc == 7 || argc == 8)) {
 		worker_number = atoi(argv[4]);
 		if (worker_number < 0 || worker_number >= WORKERS_MAX)
 			return 2;
 		journal->workers[worker_number].node = (uint32_t)atoi(argv[5]);
-		return work(argv[3], strtoull(argv[6], NULL, 10));
+		return work(argv[3], strtoull(argv[6], NULL, 10), argc == 8 ? argv[7] : "");
 	}
 	if (!strcmp(command, "verify") && argc == 5)
 		return verify(argv[3], argv[4], false);

@@ -17,12 +17,15 @@
 #define IO_CELLS_MAX 1024 /* 64 KiB */
 #define CHURN_CELLS 8192  /* 512 KiB */
 #define PAGE 4096
+#define HOT_CELLS 192
+#define NEIGHBOUR_SECTORS 2
+#define NEIGHBOUR_WRITES 16
 
 const char *const op_names[OPS] = { "write",  "write-direct", "write-unaligned", "read",     "read-direct",
 				    "append", "map-write",    "map-read",	 "truncate", "extend",
 				    "punch",  "rename-over",  "slot-read",	 "names",    "counter",
-				    "fsync",  "churn",	      "reopen" };
-static const unsigned weights[OPS] = { 14, 12, 16, 16, 8, 8, 4, 4, 3, 4, 4, 5, 5, 8, 8, 3, 1, 2 };
+				    "fsync",  "churn",	      "neighbours",	 "reopen" };
+static unsigned weights[OPS] = { 14, 12, 16, 16, 8, 8, 4, 4, 3, 4, 4, 5, 5, 8, 8, 3, 1, 6, 2 };
 
 static uint64_t random_state;
 static char path[4096], other[4096];
@@ -112,8 +115,9 @@ static void read_cells(uint32_t file, int fd, uint32_t first, uint32_t n, const 
 
 static uint32_t draw_first(uint32_t file, uint32_t align)
 {
-	/* Half of all within a small part, where the nodes meet. */
-	uint32_t count = file < FIXED_FILES ? FIXED_CELLS : LOOSE_CELLS, part = draw(2) ? count : count / 16;
+	/* Most of all within a small part, where the nodes meet; much of it within few sectors. */
+	uint32_t count = file < FIXED_FILES ? FIXED_CELLS : LOOSE_CELLS, where = draw(8);
+	uint32_t part = where < 2 ? count : where < 5 ? count / 16 : HOT_CELLS;
 
 	return draw(part) / align * align;
 }
@@ -146,6 +150,18 @@ static void map_write(uint32_t file)
 		call_failed("mmap or msync", fault);
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Cells of its own in sectors where every worker has some: whoever writes a sector as a whole takes something back
+ * [I7]. */
+static void neighbours(void)
+{
+	uint32_t file = draw(FIXED_FILES), sector = SECTOR_CELLS * draw(NEIGHBOUR_SECTORS);
+
+	for (int i = 0; i < NEIGHBOUR_WRITES; i++) {
+		write_cells(file, files[file], sector + (uint32_t)worker_number % SECTOR_CELLS, 1);
+		read_cells(file, files[file], sector, SECTOR_CELLS, "read of a common sector");
+	}
 }
 
 /* Opened for it: what was acknowledged before the open must be there. */
@@ -446,7 +462,10 @@ static void reopen(void)
 static void step(enum op op)
 {
 	uint32_t any = draw(DATA_FILES), fixed = draw(FIXED_FILES), loose = FIXED_FILES + draw(LOOSE_FILES);
-	uint32_t n = 1 + draw(draw(8) ? 63 : 1023), sectors = SECTOR_CELLS * (1 + draw(draw(8) ? 8 : 127));
+	uint32_t n = 1 + draw(draw(2)	? 6
+			      : draw(8) ? 63
+					: 1023),
+		 sectors = SECTOR_CELLS * (1 + draw(draw(8) ? 4 : 127));
 
 	switch (op) {
 	case OP_WRITE:
@@ -501,6 +520,9 @@ static void step(enum op op)
 	case OP_CHURN:
 		churn();
 		break;
+	case OP_NEIGHBOURS:
+		neighbours();
+		break;
 	case OP_REOPEN:
 		reopen();
 		break;
@@ -515,15 +537,28 @@ static void enter(const char *dir)
 	base = (size_t)snprintf(path, sizeof(path) / 2, "%s/", dir);
 }
 
-int work(const char *dir, uint64_t seed)
+static bool left_out(const char *without, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = without; (at = strstr(at, name)); at += len)
+		if ((at == without || at[-1] == ',') && (!at[len] || at[len] == ','))
+			return true;
+	return false;
+}
+
+int work(const char *dir, uint64_t seed, const char *without)
 {
 	unsigned all = 0;
 
 	enter(dir);
 	random_state = seed;
 	me = &journal->workers[worker_number];
-	for (int i = 0; i < OPS; i++)
+	for (int i = 0; i < OPS; i++) {
+		if (left_out(without, op_names[i]))
+			weights[i] = 0;
 		all += weights[i];
+	}
 	open_all();
 	me->running = 1;
 	while (!journal->stop) {
