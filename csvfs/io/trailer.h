@@ -42,7 +42,7 @@ struct trailer_header {
 enum trailer_owner_state { OWNER_FREE, OWNER_MOUNTING, OWNER_MOUNTED };
 struct trailer_owner {
 	uint64_t epoch, incarnation, owner, written_ms; /* owner: drawn by each run of csvfs-owner */
-	uint32_t node, state;
+	uint32_t node, state; /* node 0, not free: csvfs-admin is at it, or was interrupted */
 };
 
 struct trailer_session {
