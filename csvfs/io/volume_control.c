@@ -22,7 +22,7 @@
 /* Reads a question, then writes its answer, then reads the next one. */
 struct client {
 	int fd;
-	uint64_t active_ms; /* when it last sent or took anything */
+	uint64_t active_ms, order; /* when it last sent or took anything; order: among all, for several in a millisecond */
 	size_t in_len, out_len, out_at;
 	uint8_t in[FRAME_SIZE], out[FRAME_SIZE];
 };
@@ -35,6 +35,7 @@ struct volume_control {
 	struct sockaddr_un address;
 	dev_t dev; /* the socket we made: not what may have replaced it */
 	ino_t ino;
+	uint64_t clock; /* counts what clients do */
 	uint32_t n;
 	struct client *clients[VOLUME_CONTROL_CLIENT_MAX];
 };
@@ -66,12 +67,18 @@ static void client_close(struct volume_control *c, uint32_t i)
 	c->clients[i] = c->clients[--c->n];
 }
 
+static void client_active(struct volume_control *c, struct client *client)
+{
+	client->active_ms = clock_ms(CLOCK_MONOTONIC);
+	client->order = ++c->clock;
+}
+
 static void close_idlest(struct volume_control *c)
 {
 	uint32_t idlest = 0;
 
 	for (uint32_t i = 1; i < c->n; i++) {
-		if (c->clients[i]->active_ms < c->clients[idlest]->active_ms)
+		if (c->clients[i]->order < c->clients[idlest]->order)
 			idlest = i;
 	}
 	client_close(c, idlest);
@@ -102,7 +109,7 @@ static void client_accept(struct volume_control *c)
 		return;
 	}
 	client->fd = fd;
-	client->active_ms = clock_ms(CLOCK_MONOTONIC);
+	client_active(c, client);
 	client->in_len = client->out_len = client->out_at = 0;
 	if (c->n == VOLUME_CONTROL_CLIENT_MAX)
 		close_idlest(c);
@@ -127,19 +134,19 @@ static int answer_question(struct volume_control *c, struct client *client, cons
 	client->out_len = (size_t)len;
 	client->out_at = 0;
 	client->in_len = 0;
-	client->active_ms = clock_ms(CLOCK_MONOTONIC); /* the handler may have taken long */
+	client_active(c, client); /* the handler may have taken long */
 	return 0;
 }
 
 /* 0: go on; else the connection ends. */
-static int client_write(struct client *client)
+static int client_write(struct volume_control *c, struct client *client)
 {
 	ssize_t n = send(client->fd, client->out + client->out_at, client->out_len - client->out_at, MSG_NOSIGNAL);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	client->out_at += (size_t)n;
-	client->active_ms = clock_ms(CLOCK_MONOTONIC);
+	client_active(c, client);
 	if (client->out_at == client->out_len)
 		client->out_at = client->out_len = 0;
 	return 0;
@@ -161,12 +168,12 @@ static int client_read(struct volume_control *c, struct client *client)
 	if (n == 0)
 		return -ECONNRESET;
 	client->in_len += (size_t)n;
-	client->active_ms = clock_ms(CLOCK_MONOTONIC);
+	client_active(c, client);
 	r = frame_decode(client->in, client->in_len, &question, &want);
 	if (r == -EAGAIN)
 		return 0;
 	r = r < 0 ? r : answer_question(c, client, &question);
-	return r < 0 ? r : client_write(client);
+	return r < 0 ? r : client_write(c, client);
 }
 
 static void serve_clients(struct volume_control *c, const struct pollfd *p, uint32_t n)
@@ -179,7 +186,7 @@ static void serve_clients(struct volume_control *c, const struct pollfd *p, uint
 		int r = 0;
 
 		if (p[i].revents)
-			r = client->out_len ? client_write(client) : client_read(c, client);
+			r = client->out_len ? client_write(c, client) : client_read(c, client);
 		else if (client->out_len && now - client->active_ms >= VOLUME_CONTROL_STALL_MS)
 			r = -ETIMEDOUT;
 		if (r < 0)
