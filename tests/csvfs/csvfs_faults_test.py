@@ -27,6 +27,14 @@ def test_checker_alone():
     check_equal(torture('--local', '--seconds', '4', '--seed', '1'), 0, 'nothing to find on a local file system')
 
 
+def test_power_alone():
+    """Likewise when a disk loses its cache under a local file system; and without its flushes it is found."""
+    check_equal(torture('--local', '--sync', '--seconds', '4', '--seed', '1'), 0, 'what is synced is kept')
+    result = subprocess.run([sys.executable, '-B', TORTURE, '--local', '--sync', '--no-barrier', '--seconds', '1', '--seed', '1'],
+                            timeout=600, capture_output=True, text=True)
+    check(result.returncode == 1 and 'FINDING lost' in result.stdout, f'without flushes: {result.stdout[-300:]} {result.stderr[-300:]}')
+
+
 def damage(place, name, how):
     with open(f'{place}/{name}', 'r+b') as f:
         how(f)
@@ -139,4 +147,4 @@ def test_faults():
                         'owner-kill,move,owner-power-loss,client-kill,path-loss,owner-stop'), 0, 'under faults')
 
 
-main(test_checker_alone, test_damage_is_found, test_faults_in_the_volume_are_found, test_faults)
+main(test_checker_alone, test_power_alone, test_damage_is_found, test_faults_in_the_volume_are_found, test_faults)

@@ -81,6 +81,35 @@ def test_hang():
     with_san(run)
 
 
+def test_cache():
+    def run(san, _log, a, b):
+        check_equal(io(a, 'write', 1), 'ok', 'write')
+        san.ask('cache', 'on')
+        check_equal(io(a, 'write', 2), 'ok', 'into the cache')
+        check_equal(io(b, 'read'), 2, 'everybody sees it')
+        lost = []
+        fd = os.open(a, os.O_RDWR | os.O_DIRECT)
+        with mmap.mmap(-1, BLOCK) as memory:
+            for seed in range(20):
+                for fill in (1, 2):
+                    memory[:] = bytes([fill]) * BLOCK
+                    os.pwritev(fd, [memory], 0)
+                    if fill == 1:
+                        os.fsync(fd)
+                san.ask('lose', seed)
+                lost.append(io(b, 'read'))
+        os.close(fd)
+        check_equal(set(lost), {1, 2}, 'seeds that lose it and seeds that do not')
+        check_equal(io(a, 'write', 3), 'ok', 'write')
+        fd = os.open(b, os.O_RDWR)
+        os.fsync(fd)
+        os.close(fd)
+        for seed in range(20):
+            san.ask('lose', seed)
+        check_equal(io(a, 'read'), 3, 'flushed by any host')
+    with_san(run)
+
+
 WRITE = 'mount /dev/lun /mnt && echo synced >/mnt/a && sync -f /mnt && echo lost >/mnt/b'
 
 
@@ -127,4 +156,4 @@ def test_nothing_is_left():
     eventually(lambda: not os.path.exists(csvrig.labctl.run_dir(name)), 10, 'its directory is gone')
 
 
-main(test_paths, test_hang, test_hosts, test_nothing_is_left)
+main(test_paths, test_hang, test_cache, test_hosts, test_nothing_is_left)

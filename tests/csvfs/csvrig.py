@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,10 @@ class Node:
 
     def power_loss(self):
         """What it had not sent is lost. Returns when no process of it is left and its path is dead."""
+        # All at once: an error of the path is nothing that anybody on it lives to see.
+        self.rig.san.mode(self.name, 'hang')
+        with contextlib.suppress(LabError, ProcessLookupError):
+            os.kill(self.rig.lab.init_pid(self.name), signal.SIGKILL)
         self.rig.san.mode(self.name, 'dead')
         self.rig.lab.ask('kill', host=self.name, process='all')
         for process in (self.client, self.owner):

@@ -8,12 +8,16 @@
  * cache of its own, as on a machine of its own. Commands, one a line on stdin; each is answered by one line, "ok ..."
  * or "error ...":
  *
- *   attach NAME         a new path: "ok MAJOR MINOR". A host that boots again gets a new one: the old one's kernel
- * state is that of a machine which is no more. mode NAME MODE      up; error: reads and writes fail; hang: they wait;
- * fenced: writes are refused and logged, reads work (a reservation of type 5); dead: as error, for ever. Answered when
- * no write that began before is under way any more (except hang). detach NAME         dead, and the loop device goes
- * when its last user does stat NAME           "ok READS WRITES FLUSHES REFUSED" save FILE           a copy of the disk,
- * holes kept
+ *   attach NAME      a new path: "ok MAJOR MINOR". A host that boots again gets a new one: the old one's kernel state is
+ *                    that of a machine which is no more.
+ *   mode NAME MODE   up; error: reads and writes fail; hang: they wait; fenced: writes are refused and logged, reads
+ *                    work (a reservation of type 5); dead: as error, for ever. Answered when no write that began before
+ *                    is under way any more (except hang).
+ *   detach NAME      dead, and the loop device goes when its last user does
+ *   stat NAME        "ok READS WRITES FLUSHES REFUSED"
+ *   save FILE        a copy of the disk, holes kept
+ *   cache on|off     the disk has a volatile cache: what was written since the last flush of any host can be lost
+ *   lose SEED        it is: a part of it that the seed draws, in pieces of 4 KiB (no host must be writing)
  *
  * It ends with its parent or at the end of stdin, and leaves nothing: the disk is a memfd, the mounts are in a
  * namespace of its own and detached at once, the loop devices clear themselves.
@@ -45,6 +49,8 @@
 #define THREADS 16	   /* of a path: more than the loop driver has under way */
 #define IO_MAX (1u << 20)
 #define COPY_CHUNK (1u << 20)
+#define CACHE_WRITES 16384
+#define PIECE 4096u
 #define DISK_INO 2
 #define BASE "/mnt" /* of the private namespace */
 
@@ -62,6 +68,20 @@ struct path {
 	pthread_t thread;
 	int loop_fd;
 };
+
+/* A write that is only in the cache: what was there before. */
+struct unflushed {
+	uint64_t at;
+	size_t len;
+	char *before;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	bool on;
+	struct unflushed list[CACHE_WRITES]; /* in order; the oldest leave for the disk when there are more */
+	unsigned n;
+} cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct path paths[PATH_MAX_COUNT];
 static unsigned n_paths;
@@ -84,6 +104,17 @@ static void __attribute__((format(printf, 1, 2))) note(const char *fmt, ...)
 	line[n++] = '\n';
 	if (write(log_fd, line, (size_t)n) != n)
 		abort();
+}
+
+static void __attribute__((format(printf, 1, 2))) answer(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
 }
 
 /* --- requests of the loop driver --- */
@@ -114,6 +145,84 @@ static void end_write(struct path *p)
 	if (!--p->writing)
 		pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
+}
+
+/* --- the cache --- */
+
+static void cache_keep(unsigned first)
+{
+	for (unsigned i = 0; i < first; i++)
+		free(cache.list[i].before);
+	memmove(cache.list, cache.list + first, (cache.n - first) * sizeof(cache.list[0]));
+	cache.n -= first;
+}
+
+static ssize_t disk_write(const char *buf, size_t size, off_t at)
+{
+	if (!__atomic_load_n(&cache.on, __ATOMIC_ACQUIRE))
+		return pwrite(disk_fd, buf, size, at);
+	pthread_mutex_lock(&cache.lock);
+	if (cache.n == CACHE_WRITES)
+		cache_keep(CACHE_WRITES / 4);
+	struct unflushed *u = &cache.list[cache.n];
+
+	*u = (struct unflushed){ .at = (uint64_t)at, .len = size, .before = malloc(size) };
+	ssize_t n = -1;
+
+	if (u->before && pread(disk_fd, u->before, size, at) == (ssize_t)size)
+		n = pwrite(disk_fd, buf, size, at);
+	if (n == (ssize_t)size)
+		cache.n++;
+	else
+		free(u->before);
+	pthread_mutex_unlock(&cache.lock);
+	return n;
+}
+
+static void cache_flush(void)
+{
+	pthread_mutex_lock(&cache.lock);
+	cache_keep(cache.n);
+	pthread_mutex_unlock(&cache.lock);
+}
+
+static uint64_t draw(uint64_t seed, uint64_t what)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15ull + what;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+/* Backwards, so that what is taken back lies under what stays. */
+static void cache_lose(uint64_t seed)
+{
+	unsigned char *stays = calloc(1, disk_size / sector);
+	unsigned sectors = 0, lost = 0, n;
+
+	pthread_mutex_lock(&cache.lock);
+	n = cache.n;
+	for (unsigned i = n; stays && i-- > 0;) {
+		struct unflushed *u = &cache.list[i];
+
+		for (size_t off = 0; off < u->len; off += sector) {
+			uint64_t at = u->at + off;
+
+			sectors++;
+			if (stays[at / sector])
+				continue;
+			if (!(draw(seed, ((uint64_t)i << 32) + at / PIECE) & 1))
+				stays[at / sector] = 1;
+			else if (pwrite(disk_fd, u->before + off, sector, (off_t)at) == (ssize_t)sector)
+				lost++;
+		}
+	}
+	cache_keep(n);
+	pthread_mutex_unlock(&cache.lock);
+	free(stays);
+	note("cache lost: %u writes, %u sectors, %u of them taken back", n, sectors, lost);
+	answer("ok %u", lost);
 }
 
 static void disk_stat(fuse_ino_t ino, struct stat *st)
@@ -186,7 +295,7 @@ static void san_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t si
 		return;
 	}
 	__atomic_add_fetch(&p->writes, 1, __ATOMIC_RELAXED);
-	ssize_t n = pwrite(disk_fd, buf, size, at);
+	ssize_t n = disk_write(buf, size, at);
 
 	end_write(p);
 	if (n < 0)
@@ -201,7 +310,11 @@ static void san_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse
 
 	(void)ino, (void)data_only, (void)fi;
 	__atomic_add_fetch(&p->flushes, 1, __ATOMIC_RELAXED);
-	fuse_reply_err(req, begin(p, false));
+	int fault = begin(p, false);
+
+	if (!fault)
+		cache_flush();
+	fuse_reply_err(req, fault);
 }
 
 /* Discard and write zeroes. */
@@ -256,17 +369,6 @@ static void *path_thread(void *arg)
 }
 
 /* --- commands --- */
-
-static void __attribute__((format(printf, 1, 2))) answer(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
-}
 
 /* A loop device over the file; others take free numbers too, so it may need several tries. */
 static int loop_make(int file, int *ret_fd)
@@ -410,6 +512,16 @@ static void command(const char *word, const char *name, const char *arg)
 {
 	if (!strcmp(word, "attach")) {
 		attach(name);
+		return;
+	}
+	if (!strcmp(word, "cache")) {
+		cache_flush();
+		__atomic_store_n(&cache.on, !strcmp(name, "on"), __ATOMIC_RELEASE);
+		answer("ok");
+		return;
+	}
+	if (!strcmp(word, "lose")) {
+		cache_lose(strtoull(name, NULL, 10));
 		return;
 	}
 	if (!strcmp(word, "save")) {

@@ -139,8 +139,8 @@ void finding(_Atomic uint64_t *counter, const char *what, const char *fmt, ...) 
 /* A call failed that must not: noted unless the runner doomed this worker. */
 void call_failed(const char *what, int fault);
 
-/* `without`: names of operations to leave out, or "". */
-int work(const char *dir, uint64_t seed, const char *without);
+/* `options`: see load_main.c. */
+int work(const char *dir, uint64_t seed, const char *options);
 int make(const char *dir);
 int verify(const char *dir, const char *how, bool settle);
 void own_path(char *path, size_t size, const char *dir, int worker, unsigned name);

@@ -2,13 +2,17 @@
 /*
  * csvload JOURNAL COMMAND...
  *
- *   init                        makes the journal
- *   make DIR                    makes the files
- *   work DIR WORKER NODE SEED [WITHOUT,...]   works until `stop`; a call that fails is a finding unless the worker is
- * doomed doom WORKER                 it (or what it works on) is about to be killed bury WORKER                 it is
- * dead and nothing it began can happen any more, or only until the next `settle` stop, go                    workers
- * end; workers may begin verify DIR read|direct|mmap everything against the journal; settle DIR: also what became of
- * what nobody knew stat                        counters as JSON; done: the same for people
+ *   init                          makes the journal
+ *   make DIR                      makes the files
+ *   work DIR WORKER NODE SEED [OPTION,...]
+ *                                 works until `stop`; a call that fails is a finding unless the worker is doomed.
+ *                                 OPTION: an operation to leave out, or "sync": all files are O_SYNC, so that what is
+ *                                 acknowledged is on the disk
+ *   doom WORKER                   it (or what it works on) is about to be killed
+ *   bury WORKER                   it is dead; what it began can happen until the next `settle` at most
+ *   stop, go                      workers end; workers may begin
+ *   verify DIR read|direct|mmap   everything against the journal; settle DIR: also what became of what nobody knew
+ *   stat                          counters as JSON
  */
 #include "tests/csvfs/load/csvload.h"
 

@@ -35,6 +35,7 @@ static int files[DATA_FILES], direct[DATA_FILES], appends[APPEND_FILES], counter
 static char buf[IO_CELLS_MAX * CELL] __attribute__((aligned(PAGE)));
 static uint32_t before[IO_CELLS_MAX], issued[LOOSE_CELLS];
 static struct worker *me;
+static int sync_flag;
 
 static uint32_t draw(uint32_t below)
 {
@@ -54,7 +55,7 @@ static const char *in_dir(const char *name, unsigned number)
 
 static int open_or_fail(const char *name, int flags)
 {
-	int fd = open(name, flags | O_CLOEXEC);
+	int fd = open(name, flags | sync_flag | O_CLOEXEC);
 
 	if (fd < 0)
 		call_failed("open", errno);
@@ -264,7 +265,7 @@ static void rename_over(void)
 	for (uint32_t i = 0; i < n; i++)
 		tag_make(buf + (size_t)i * CELL, SLOT_ID + slot, i, version, n);
 	in_dir("slot-new-", (unsigned)worker_number);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | sync_flag, 0644);
 	bool ok = fd >= 0 && write(fd, buf, (size_t)n * CELL) == (ssize_t)((size_t)n * CELL);
 	int fault = errno;
 
@@ -537,25 +538,27 @@ static void enter(const char *dir)
 	base = (size_t)snprintf(path, sizeof(path) / 2, "%s/", dir);
 }
 
-static bool left_out(const char *without, const char *name)
+static bool has_option(const char *options, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (const char *at = without; (at = strstr(at, name)); at += len)
-		if ((at == without || at[-1] == ',') && (!at[len] || at[len] == ','))
+	for (const char *at = options; (at = strstr(at, name)); at += len)
+		if ((at == options || at[-1] == ',') && (!at[len] || at[len] == ','))
 			return true;
 	return false;
 }
 
-int work(const char *dir, uint64_t seed, const char *without)
+int work(const char *dir, uint64_t seed, const char *options)
 {
 	unsigned all = 0;
 
 	enter(dir);
 	random_state = seed;
 	me = &journal->workers[worker_number];
+	if (has_option(options, "sync"))
+		sync_flag = O_SYNC;
 	for (int i = 0; i < OPS; i++) {
-		if (left_out(without, op_names[i]))
+		if (has_option(options, op_names[i]))
 			weights[i] = 0;
 		all += weights[i];
 	}
