@@ -10,8 +10,10 @@ libcsvfs_core_a_SOURCES = \
 	csvfs/core/grant_range.c \
 	csvfs/core/grant_range.h \
 	csvfs/core/intent.h \
+	csvfs/core/pending.c \
 	csvfs/core/pending.h \
 	csvfs/core/queue.h \
+	csvfs/core/request_log.c \
 	csvfs/core/request_log.h \
 	csvfs/core/session_set.h \
 	$(NULL)

@@ -28,7 +28,9 @@ unit_tests += \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
 	tests/unit/test_options \
+	tests/unit/test_pending \
 	tests/unit/test_process \
+	tests/unit/test_request_log \
 	tests/unit/test_shell_control \
 	tests/unit/test_shell_vet \
 	tests/unit/test_store \
