@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "csvfs/core/volume_canary.h"
+
 static uint64_t end_of(uint64_t offset, uint64_t length)
 {
 	return length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
@@ -150,7 +152,7 @@ int extent_map_add(struct extent_map *m, const struct vol_extent *list, uint32_t
 
 	if (!list_is_good(list, n))
 		return -EBADMSG;
-	if (grant <= m->recalled)
+	if (grant <= m->recalled && !VOLUME_CANARY(OVERTAKEN))
 		return 0;
 	m->sole = sole;
 	if (!n)
@@ -295,7 +297,7 @@ static struct extent_piece piece_at(struct search *s, uint64_t at)
 		p.length = (stop & ~mask) - at;
 		return p;
 	}
-	if ((at & ~mask) >= e->offset && (at | mask) < run && (!s->write || s->m->sole))
+	if ((at & ~mask) >= e->offset && (at | mask) < run && (!s->write || s->m->sole || VOLUME_CANARY(MODIFY_ANYWAY)))
 		p.kind = PIECE_PARTIAL;
 	if ((at | mask) < stop)
 		stop = (at | mask) + 1;
@@ -371,7 +373,7 @@ void io_recall_begin(struct io_drain *d, struct io_recall *r, uint64_t number, u
 
 	*r = (struct io_recall){ .number = number, .offset = offset, .length = length, .begun = d->clock, .what = what };
 	for (const struct io_use *u = d->uses; u; u = u->next)
-		if (recall_concerns(r, u))
+		if (recall_concerns(r, u) && !VOLUME_CANARY(NO_DRAIN))
 			r->waiting++;
 	while (*last)
 		last = &(*last)->next;

@@ -16,6 +16,7 @@
 
 #include "csvfs/core/grant_range.h"
 #include "csvfs/core/queue.h"
+#include "csvfs/core/volume_canary.h"
 
 #define EPOCH_SHIFT 40	      /* numbers of one epoch: 10^12, numbers of all: 16 million epochs */
 #define NAME_BITS 512	      /* names lent of a directory are noted by a hash of so many values */
@@ -343,7 +344,8 @@ static void entry_leave(struct grant_table *t, struct entry *e)
 	queue_remove(&e->number_);
 	queue_remove(&e->sending);
 	if (e->file) {
-		file_dirty(t, e->file);
+		if (!VOLUME_CANARY(NO_WAKE))
+			file_dirty(t, e->file);
 		file_put(t, e->file);
 	}
 	e->file = NULL;
@@ -375,7 +377,8 @@ static bool holder_has_name(const struct holder *h, const char *name)
 /* Has the holder anything that the entry takes back? */
 static bool entry_concerns(const struct entry *e, const struct holder *h)
 {
-	if (e->what & VOL_RECALL_EXTENTS && grant_ranges_meet(&h->ranges, e->range))
+	if (e->what & VOL_RECALL_EXTENTS && grant_ranges_meet(&h->ranges, e->range) &&
+	    !(VOLUME_CANARY(NOT_THE_ASKER) && h->session == e->session))
 		return true;
 	if (h->session == e->session)
 		return false;
@@ -428,6 +431,8 @@ static bool may_be_sole(const struct grant_table *t, const struct file *f, uint3
 {
 	if (grant_in_grace(t) || other_has_extents(f, session) || other_is_sole(f, session))
 		return false;
+	if (VOLUME_CANARY(EARLY_SOLE))
+		return true;
 	QUEUE_FOR(&f->line, struct entry, line, e)
 		if (e->session != session && (!e->claim || e->what & VOL_RECALL_SOLE))
 			return false;
@@ -520,9 +525,9 @@ static bool lease_must_wait(const struct file *f, const struct grant_lease *l)
 	struct grant_range range = grant_range_of(l->offset, l->length);
 
 	QUEUE_FOR(&f->line, struct entry, line, e)
-		if (e->claim && e->what & VOL_RECALL_EXTENTS && grant_range_meets(e->range, range))
+		if (e->claim && e->what & VOL_RECALL_EXTENTS && grant_range_meets(e->range, range) && !VOLUME_CANARY(LEND_CLAIMED))
 			return true;
-	return other_is_sole(f, l->session);
+	return other_is_sole(f, l->session) && !VOLUME_CANARY(SHARED_SOLE);
 }
 
 static void lease_wait(struct grant_table *t, struct file *f, const struct grant_lease *l)
@@ -600,7 +605,7 @@ void grant_give_back(struct grant_table *t, const struct vol_fid *file, uint32_t
 static bool claimed_by_other(const struct file *f, uint32_t session, uint32_t what, const char *name)
 {
 	QUEUE_FOR(&f->line, struct entry, line, e) {
-		if (!e->claim || e->session == session || !(e->what & what))
+		if (!e->claim || e->session == session || !(e->what & what) || VOLUME_CANARY(ATTR_CLAIMED))
 			continue;
 		if (what == VOL_RECALL_ATTR || !*e->name || !strcmp(e->name, name))
 			return true;
@@ -817,6 +822,8 @@ static void holder_recalled(struct grant_table *t, struct holder *h, const struc
 		if (e->what & VOL_RECALL_ATTR)
 			h->attr = false;
 		/* A single name stays noted: another one may have the same hash. */
+		if (e->what & VOL_RECALL_NAME && VOLUME_CANARY(NAME_CLEARED))
+			h->names[name_hash(e->name) / 64] &= ~(UINT64_C(1) << (name_hash(e->name) % 64));
 		if (e->what & VOL_RECALL_NAME && (!*e->name || session_set_has(&e->all_names, h->session))) {
 			memset(h->names, 0, sizeof(h->names));
 			h->name_recalls = 0;
@@ -924,6 +931,8 @@ void grant_session_ready(struct grant_table *t, uint32_t session)
 	if (!session_set_has(&t->grace, session))
 		return;
 	session_set_remove(&t->grace, session);
+	if (VOLUME_CANARY(SHORT_GRACE))
+		memset(&t->grace, 0, sizeof(t->grace));
 	settle_all(t);
 }
 

@@ -19,6 +19,8 @@
  *   lend:    grant_lease(), grant_attr(), grant_name() first (with the whole range that will be lent), THEN look at the file
  *            system, then answer (with that grant's number)
  *   change:  claim, ready, change it, commit, grant_end(), answer
+ *   write:   by the owner, into blocks that may be lent: a part of a sector claims its EXTENTS; whole sectors claim SOLE: its
+ *            holder may have read the sector and be about to write it back
  * A session is recorded in the trailer, durably, before its first lease of whatever kind.
  *
  * Who is asked: extents, everybody, the asking session too (its other threads write); sole, everybody else; attributes and names,

@@ -16,4 +16,10 @@ libcsvfs_core_a_SOURCES = \
 	csvfs/core/request_log.c \
 	csvfs/core/request_log.h \
 	csvfs/core/session_set.h \
+	csvfs/core/volume_canary.h \
 	$(NULL)
+
+# The same with planted bugs, for the simulation.
+check_LIBRARIES += libcsvfs-core-canary.a
+libcsvfs_core_canary_a_SOURCES = $(libcsvfs_core_a_SOURCES)
+libcsvfs_core_canary_a_CPPFLAGS = $(AM_CPPFLAGS) -DVOLUME_CANARY_BUILD=1

@@ -34,6 +34,25 @@ tests_sim_sim_canary_SOURCES = $(sim_sources)
 tests_sim_sim_canary_CPPFLAGS = $(AM_CPPFLAGS) -DCLUSTER_CANARY=1
 tests_sim_sim_canary_LDADD = libcluster-core-canary.a libcluster-proto.a $(DEPENDENCY_LIBS)
 
+# Leases, recalls and new owners of a volume.
+sim_volume_sources = \
+	tests/sim/rng.h \
+	tests/sim/sim_volume.c \
+	tests/sim/volume_check.c \
+	tests/sim/volume_owner.c \
+	tests/sim/volume_session.c \
+	tests/sim/volume_world.c \
+	tests/sim/volume_world.h \
+	$(NULL)
+test_tools += \
+	tests/sim/sim_volume \
+	tests/sim/sim_volume_canary \
+	$(NULL)
+tests_sim_sim_volume_SOURCES = $(sim_volume_sources)
+tests_sim_sim_volume_canary_SOURCES = $(sim_volume_sources)
+tests_sim_sim_volume_canary_CPPFLAGS = $(AM_CPPFLAGS) -DVOLUME_CANARY_BUILD=1
+tests_sim_sim_volume_canary_LDADD = libcsvfs-core-canary.a libcluster-proto.a $(DEPENDENCY_LIBS)
+
 # Stories, told through the same world.
 unit_tests += tests/sim/test_trace
 tests_sim_test_trace_SOURCES = \
@@ -45,6 +64,8 @@ test_data += tests/golden/trace
 script_tests += \
 	tests/sim/canary_test.py \
 	tests/sim/sim_test.sh \
+	tests/sim/volume_canary_test.py \
+	tests/sim/volume_test.sh \
 	$(NULL)
 
 # make sim [SEEDS=1..20000]: the long run.
