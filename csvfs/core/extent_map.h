@@ -15,8 +15,9 @@
  * GIVE_BACK and LEASE of one file must not cross: extent_map_ask_begin() and extent_map_give_begin() say when one has to wait.
  * A LEASE that reclaims is one of them.
  *
- * A new owner knows only what is reclaimed from it. So READY waits until everything that was cut is drained: the sole right, what the
- * new owner did not confirm, what the old one had recalled, and give-backs; a GIVE_BACK that was not answered is not sent again.
+ * A new owner knows only what is reclaimed from it. So READY waits until everything that was cut is drained: the sole right,
+ * what the new owner did not confirm, what the old one had recalled, and give-backs; a GIVE_BACK that was not answered is not
+ * sent again.
  */
 #ifndef CSVFS_CORE_EXTENT_MAP_H
 #define CSVFS_CORE_EXTENT_MAP_H

@@ -10,10 +10,10 @@
 #define VOLUME_CANARY_ROWS \
 	VOLUME_CANARY_ROW(CANARY_LEND_UNDURABLE, "lend-undurable", "I4", "extents leave before the journal commit") \
 	VOLUME_CANARY_ROW(CANARY_NOT_THE_ASKER, "not-the-asker", "I5", "who truncates keeps its own leases") \
-	VOLUME_CANARY_ROW(CANARY_PASS_SILENT, "pass-silent", "I6 I5 I7 stale", "a silent holder is passed by after a time") \
+	VOLUME_CANARY_ROW(CANARY_PASS_SILENT, "pass-silent", "I6", "a silent holder is passed by after a time") \
 	VOLUME_CANARY_ROW(CANARY_SHARED_SOLE, "shared-sole", "I7", "a lease does not take the sole right of another back") \
 	VOLUME_CANARY_ROW(CANARY_EARLY_SOLE, "early-sole", "I7", "the sole right is given while another waits for a lease") \
-	VOLUME_CANARY_ROW(CANARY_OVERTAKEN, "overtaken", "I5 I6", "extents are added though a recall has overtaken them") \
+	VOLUME_CANARY_ROW(CANARY_OVERTAKEN, "overtaken", "I5 I6 I7", "extents are added though a recall has overtaken them") \
 	VOLUME_CANARY_ROW(CANARY_NO_DRAIN, "no-drain", "I5 I6 I7", "a recall is answered while writes are under way") \
 	VOLUME_CANARY_ROW(CANARY_SHORT_GRACE, "short-grace", "I5 I6 I7 stale", "grace ends with the first session that is ready") \
 	VOLUME_CANARY_ROW(CANARY_READY_UNDRAINED, "ready-undrained", "I5 I6 I7", "READY before the old sole right is drained") \

@@ -31,3 +31,4 @@ check_archive() {
 
 check_archive libcluster-proto.a
 check_archive libcluster-core.a libcluster-proto.a
+check_archive libcsvfs-core.a libcluster-proto.a

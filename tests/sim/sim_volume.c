@@ -97,11 +97,12 @@ static void world_begin(struct world *w, uint64_t seed)
 
 static void trace_message(struct world *w, const struct sim_message *m, bool to_owner)
 {
-	static const char *const types[] = { "hello", "welcome", "ready", "lease", "give back", "look", "change", "truncate", "write",
-					     "recall", "recalled" };
+	static const char *const types[] = { "hello", "welcome", "ready", "lease", "give back",
+					     "look",  "change",	 "truncate", "write", "recall", "recalled" };
 
-	world_say(w, "%s %u: %s%s %" PRIx64 " thing %u at %" PRIu64 "+%" PRIu64 " grant %" PRIx64 " n %u%s%s%s", to_owner ? "owner from" : "session",
-		  m->session, types[m->type], m->answer ? " done" : "", m->number, m->thing, m->offset, m->length, m->grant, m->n,
+	world_say(w, "%s %u: %s%s %" PRIx64 " thing %u at %" PRIu64 "+%" PRIu64 " grant %" PRIx64 " n %u%s%s%s",
+		  to_owner ? "owner from" : "session", m->session,
+		  types[m->type], m->answer ? " done" : "", m->number, m->thing, m->offset, m->length, m->grant, m->n,
 		  m->sole ? " sole" : "", m->cache ? " cache" : "", m->reclaim ? " reclaim" : "");
 }
 
@@ -275,7 +276,8 @@ static int run_verbose(const struct arguments *args)
 
 static void usage(FILE *out)
 {
-	fprintf(out, "Usage: sim_volume --seed S | --seeds A..B [--verbose] [--keep-going] [--coverage] [--canary NAME | --canaries]\n"
+	fprintf(out, "Usage: sim_volume --seed S | --seeds A..B [--verbose] [--keep-going] [--coverage]\n"
+		     "                  [--canary NAME | --canaries]\n"
 		     "  --seed S      one seed; with --verbose its whole trace\n"
 		     "  --seeds A..B  all of these\n"
 		     "  --keep-going  not only to the first failing seed\n"
@@ -335,7 +337,8 @@ static void list_canaries(void)
 static void parse(int argc, char **argv, struct arguments *args)
 {
 	static const struct option options[] = {
-		{ "seed", 1, NULL, 's' },	 { "seeds", 1, NULL, 'r' },  { "verbose", 0, NULL, 'v' },  { "keep-going", 0, NULL, 'k' },
+		{ "seed", 1, NULL, 's' },	 { "seeds", 1, NULL, 'r' },  { "verbose", 0, NULL, 'v' },
+		{ "keep-going", 0, NULL, 'k' },
 		{ "coverage", 0, NULL, 'c' }, { "canary", 1, NULL, 'b' }, { "canaries", 0, NULL, 'l' }, { "help", 0, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};

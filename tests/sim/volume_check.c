@@ -31,7 +31,8 @@ static void check_extents(struct world *w, uint32_t index)
 			const struct lent_extent *e = &s->map[f].extents[i];
 
 			for (uint64_t at = 0; at < e->length; at += SECTOR)
-				check_place(w, index, f, (uint32_t)((e->offset + at) / SECTOR), (uint32_t)((e->physical + at) / SECTOR));
+				check_place(w, index, f, (uint32_t)((e->offset + at) / SECTOR),
+					    (uint32_t)((e->physical + at) / SECTOR));
 		}
 	for (uint32_t i = 0; i < USES; i++)
 		if (s->io[i].used && s->io[i].step < 2)
@@ -71,8 +72,8 @@ static void check_cached(struct world *w, uint32_t index)
 
 	for (uint32_t t = 0; t < THINGS; t++)
 		if (s->cached[t] && s->cached[t] < w->answered[t] && !changes(s, t))
-			world_break(w, "stale", "session %u has version %u of thing %u, version %u was answered", index, s->cached[t], t,
-				    w->answered[t]);
+			world_break(w, "stale", "session %u has version %u of thing %u, version %u was answered", index,
+				    s->cached[t], t, w->answered[t]);
 }
 
 void check_world(struct world *w)
@@ -99,8 +100,8 @@ void check_block(struct world *w, uint32_t file, uint32_t block)
 		uint64_t acked = phys ? w->writes[id].acked : w->mounted.hole_since[file][block];
 
 		if (acked < w->floor[file][block][c])
-			world_break(w, "I7", "file %u block %u cell %u: an acknowledged write is gone, write %u is there", file, block, c,
-				    phys ? id : 0);
+			world_break(w, "I7", "file %u block %u cell %u: an acknowledged write is gone, write %u is there", file,
+				    block, c, phys ? id : 0);
 	}
 }
 
@@ -126,8 +127,8 @@ void check_answered(struct world *w, uint64_t born_before, uint64_t age_us)
 			if (!w->sessions[i].alive || w->sessions[i].fenced || !q->used)
 				continue;
 			if (q->born < born_before || w->now - q->born > age_us)
-				world_break(w, "starved", "session %u waits for request %" PRIu64 " (type %d) since %" PRIu64 " ms", i,
-					    q->m.number, q->m.type, (w->now - q->born) / US_PER_MS);
+				world_break(w, "starved", "session %u waits for request %" PRIu64 " (type %d) since %" PRIu64 " ms",
+					    i, q->m.number, q->m.type, (w->now - q->born) / US_PER_MS);
 		}
 }
 

@@ -171,7 +171,8 @@ static void op_claim(struct world *w, struct op *op)
 		wants[0].name = names[op->m.thing - DIRECTORY - 1];
 	}
 	if (rng_percent(&w->rng, 10))
-		wants[n++] = (struct grant_want){ .file = &fid, .what = wants[0].what == VOL_RECALL_ATTR ? VOL_RECALL_ATTR : VOL_RECALL_SOLE };
+		wants[n++] = (struct grant_want){ .file = &fid,
+						  .what = op->m.thing < FILES ? VOL_RECALL_SOLE : VOL_RECALL_ATTR };
 	if (grant_claim(w->owner.grants, wants, n, slot < SLOTS ? slot : SESSION_NOBODY, op, &op->claim) < 0)
 		op_later(w, op, 5 * US_PER_MS); /* too many: again */
 }

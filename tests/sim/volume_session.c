@@ -388,7 +388,8 @@ static void work_data(struct world *w, struct session *s)
 static void work_give_back(struct world *w, struct session *s)
 {
 	uint32_t file = (uint32_t)rng_below(&w->rng, FILES);
-	struct sim_message m = { .type = SIM_GIVE_BACK, .thing = file, .offset = rng_below(&w->rng, BLOCKS) * SECTOR, .length = UINT64_MAX };
+	struct sim_message m = { .type = SIM_GIVE_BACK, .thing = file, .length = UINT64_MAX,
+				 .offset = rng_below(&w->rng, BLOCKS) * SECTOR };
 	struct request *r;
 
 	if (rng_percent(&w->rng, 50))

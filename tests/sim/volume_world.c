@@ -8,8 +8,9 @@
 
 /* The first two have one hash in grant.c. */
 const char *const names[NAMES] = { "n8", "n31", "n1" };
-const char *const count_names[COUNTS] = { "direct", "modify", "redirect", "lease", "recall", "truncate", "change", "cached", "epoch",
-					  "fence", "break", "reclaim", "give_back", "freeze", "overtaken" };
+const char *const count_names[COUNTS] = { "direct", "modify", "redirect", "lease",   "recall",	 "truncate", "change",
+					  "cached", "epoch",  "fence",	  "break",   "reclaim",	 "give_back",
+					  "freeze", "overtaken" };
 
 struct vol_fid thing_fid(uint32_t thing)
 {

@@ -165,7 +165,8 @@ static void step_add(uint64_t *grant)
 
 static void step_recall(uint64_t *grant)
 {
-	static const uint32_t whats[] = { VOL_RECALL_EXTENTS, VOL_RECALL_SOLE, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, VOL_RECALL_ATTR };
+	static const uint32_t whats[] = { VOL_RECALL_EXTENTS, VOL_RECALL_SOLE, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE,
+					  VOL_RECALL_ATTR };
 	uint64_t offset = somewhere(), length = below(3) ? below(300) : UINT64_MAX, number = below(3) ? *grant : *grant / 2;
 	uint32_t what = whats[below(ARRAY_SIZE(whats))];
 
@@ -193,7 +194,7 @@ static void step_reclaim(uint64_t *grant)
 	for (uint64_t at = offset; at < end && n < ARRAY_SIZE(list);) {
 		uint64_t stop = at;
 
-		while (stop < end && (model.physical[at] ? model.physical[stop] == model.physical[at] + (stop - at) : !model.physical[stop]))
+		while (stop < end && model.physical[stop] == (model.physical[at] ? model.physical[at] + (stop - at) : 0))
 			stop++;
 		if (model.physical[at])
 			list[n++] = (struct vol_extent){ at, model.physical[at] - 1 + (move ? SECTOR : 0), stop - at };
@@ -203,7 +204,8 @@ static void step_reclaim(uint64_t *grant)
 		bool found = false;
 
 		for (uint32_t k = 0; k < n; k++)
-			found |= at - list[k].offset < list[k].length && list[k].physical + (at - list[k].offset) + 1 == model.physical[at];
+			found |= at - list[k].offset < list[k].length &&
+				 list[k].physical + (at - list[k].offset) + 1 == model.physical[at];
 		same &= !model.physical[at] || found;
 	}
 	extent_map_new_owner(&map);
@@ -324,7 +326,8 @@ static void recall_start(struct io_drain *d, uint32_t k, uint64_t age)
 	for (uint32_t u = 0; u < USES; u++)
 		drains.waits[k][u] = drains.used[u] &&
 				     ((what & VOL_RECALL_SOLE && drains.use[u].modify) ||
-				      (what & VOL_RECALL_EXTENTS && range_meets(drains.use[u].offset, drains.use[u].length, offset, length)));
+				      (what & VOL_RECALL_EXTENTS &&
+				       range_meets(drains.use[u].offset, drains.use[u].length, offset, length)));
 }
 
 static void use_stop(struct io_drain *d, uint32_t u)
