@@ -24,7 +24,8 @@
 	VOLUME_CANARY_ROW(CANARY_NAME_CLEARED, "name-cleared", "stale", "a recalled name clears the note of its namesake by hash") \
 	VOLUME_CANARY_ROW(CANARY_LOOK_FIRST, "look-first", "stale", "the owner looks at attributes first and lends them then") \
 	VOLUME_CANARY_ROW(CANARY_NO_WAKE, "no-wake", "starved", "the end of a claim does not wake who waits") \
-	VOLUME_CANARY_ROW(CANARY_GIVE_UNDRAINED, "give-undrained", "I5 I6", "leases are given back while writes are under way")
+	VOLUME_CANARY_ROW(CANARY_GIVE_UNDRAINED, "give-undrained", "I5 I6", "leases are given back while writes are under way") \
+	VOLUME_CANARY_ROW(CANARY_DO_AGAIN, "do-again", "stale I7", "what is sent again is done again by the same owner")
 
 enum volume_canary {
 	VOLUME_CANARY_NONE,

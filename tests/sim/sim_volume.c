@@ -67,6 +67,7 @@ static void world_begin(struct world *w, uint64_t seed)
 	void *trace_user = w->trace_user;
 
 	free(w->owner.memory);
+	free(w->owner.log_memory);
 	memset(w, 0, sizeof(*w));
 	w->trace = trace;
 	w->trace_user = trace_user;

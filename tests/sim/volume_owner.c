@@ -64,6 +64,31 @@ static void send_to(struct world *w, uint32_t slot, struct sim_message *m)
 		world_send(w, m, false);
 }
 
+static bool is_logged(const struct sim_message *m)
+{
+	return m->type == SIM_CHANGE || m->type == SIM_TRUNCATE || m->type == SIM_WRITE;
+}
+
+/* What the session needs to know of an answer, as the log keeps it. */
+static void answer_pack(const struct sim_message *m, struct vol_message *ret)
+{
+	*ret = (struct vol_message){ .type = VOL_ENTRY, .request = m->number };
+	ret->entry.file = thing_fid(m->thing);
+	ret->entry.attr.ino = m->version;
+	ret->entry.attr.size = m->thing;
+	ret->entry.attr.rdev = m->type;
+	ret->entry.keep = m->done;
+	ret->entry.cache = m->cache;
+}
+
+/* What may be cached by it may have been recalled since: the session knows. */
+static void answer_unpack(const struct vol_message *v, struct sim_message *ret)
+{
+	*ret = (struct sim_message){ .type = (enum message_type)v->entry.attr.rdev, .answer = true, .number = v->request,
+				     .thing = (uint32_t)v->entry.attr.size, .version = (uint32_t)v->entry.attr.ino,
+				     .done = v->entry.keep, .cache = v->entry.cache };
+}
+
 /* Answers, keeps the answer of what must not be done twice, and is done. */
 static void op_answer(struct world *w, struct op *op)
 {
@@ -72,10 +97,11 @@ static void op_answer(struct world *w, struct op *op)
 
 	op->m.answer = true;
 	if (slot < SLOTS) {
-		struct slot *s = &o->slots[slot];
+		struct vol_message kept;
 
-		if (op->m.type == SIM_CHANGE || op->m.type == SIM_TRUNCATE || op->m.type == SIM_WRITE)
-			s->answers[s->n_answers++ % ANSWERS] = op->m;
+		answer_pack(&op->m, &kept);
+		if (is_logged(&op->m) && request_log_answer(o->log, slot, op->m.number, &kept) < 0)
+			world_break(w, "bounds", "an answer could not be kept");
 		send_to(w, slot, &op->m);
 	}
 	op_free(o, op);
@@ -330,17 +356,32 @@ static void answer_now(struct world *w, uint32_t slot, const struct sim_message 
 	send_to(w, slot, &answer);
 }
 
+static bool request_is_new(struct world *w, uint32_t slot, const struct sim_message *m)
+{
+	struct vol_message kept;
+	struct sim_message answer;
+	enum request_state state;
+
+	request_log_answered(w->owner.log, slot, m->answered);
+	state = request_log_begin(w->owner.log, slot, m->number, &kept);
+	if (state == REQUEST_FULL)
+		world_break(w, "bounds", "the log of answers is full");
+	if (state == REQUEST_ANSWERED && VOLUME_CANARY(DO_AGAIN))
+		return true;
+	if (state == REQUEST_ANSWERED) {
+		answer_unpack(&kept, &answer);
+		send_to(w, slot, &answer);
+	}
+	return state == REQUEST_NEW;
+}
+
 static void request_take(struct world *w, uint32_t slot, const struct sim_message *m)
 {
 	struct owner *o = &w->owner;
-	struct slot *s = &o->slots[slot];
 	struct vol_fid fid = thing_fid(m->thing);
 
-	for (uint32_t i = 0; i < ANSWERS; i++)
-		if (s->answers[i].answer && s->answers[i].number == m->number) {
-			send_to(w, slot, &s->answers[i]);
-			return;
-		}
+	if (is_logged(m) && !request_is_new(w, slot, m))
+		return;
 	switch (m->type) {
 	case SIM_RECALLED:
 		grant_recalled(o->grants, slot, m->number);
@@ -371,6 +412,7 @@ static void hello(struct world *w, const struct sim_message *m)
 	if (m->connection < w->owner.slots[slot].connection)
 		return;
 	w->owner.slots[slot].connection = m->connection;
+	request_log_answered(w->owner.log, slot, m->answered);
 	grant_session_again(w->owner.grants, slot);
 	send_to(w, slot, &answer);
 }
@@ -430,6 +472,7 @@ static void gone(struct world *w, uint32_t session)
 	if (slot == SLOTS)
 		return;
 	grant_session_gone(w->owner.grants, slot);
+	request_log_session_gone(w->owner.log, slot);
 	w->owner.slots[slot].used = false;
 	world_say(w, "owner: session %u is gone", session);
 }
@@ -485,10 +528,13 @@ static void owner_start(struct world *w)
 	uint64_t epoch = o->epoch + 1;
 
 	free(o->memory);
+	free(o->log_memory);
 	*o = (struct owner){ .up = true, .epoch = epoch };
 	o->memory = calloc(1, grant_size(&limits));
-	if (!o->memory)
+	o->log_memory = calloc(1, request_log_size(ANSWERS));
+	if (!o->memory || !o->log_memory)
 		abort();
+	o->log = request_log_init(o->log_memory, ANSWERS);
 	o->grants = grant_init(o->memory, &limits, epoch);
 	w->mounted = w->disk;
 	w->counts[COUNT_EPOCH]++;

@@ -27,6 +27,7 @@ void session_new(struct world *w, uint32_t node)
 	memset(s, 0, sizeof(*s));
 	s->node = node;
 	s->alive = true;
+	pending_init(&s->window, WINDOW);
 	for (uint32_t f = 0; f < FILES; f++) {
 		extent_map_init(&s->map[f], s->extents[f], BLOCKS * 2);
 		io_drain_init(&s->drain[f]);
@@ -52,20 +53,32 @@ static void request_send(struct world *w, struct session *s, const struct reques
 
 	m.connection = s->connection;
 	m.session = index_of(w, s);
+	m.answered = pending_mark(&s->window);
 	/* A give-back leaves when what uses it is done. */
 	if (s->connected && (m.type != SIM_GIVE_BACK || m.done))
 		world_send(w, &m, true);
 }
 
+static enum request_class class_of(const struct sim_message *m)
+{
+	return m->type == SIM_CHANGE || m->type == SIM_TRUNCATE || m->type == SIM_WRITE ? REQUEST_MEMORY : REQUEST_REPEAT;
+}
+
+/* NULL: no room in the window. */
 static struct request *request_new(struct world *w, struct session *s, const struct sim_message *m)
 {
+	bool urgent = m->type == SIM_READY || m->type == SIM_GIVE_BACK || m->reclaim;
+
 	for (uint32_t i = 0; i < REQUESTS; i++) {
 		struct request *r = &s->requests[i];
 
 		if (r->used)
 			continue;
-		*r = (struct request){ .used = true, .born = w->now, .m = *m };
-		r->m.number = ++s->next;
+		*r = (struct request){ .born = w->now, .m = *m };
+		r->m.number = pending_add(&s->window, class_of(m), urgent ? PENDING_URGENT : PENDING_NORMAL, r);
+		if (!r->m.number)
+			return NULL;
+		r->used = true;
 		request_send(w, s, r);
 		return r;
 	}
@@ -81,21 +94,27 @@ static bool room(const struct session *s)
 	return n > 5; /* the rest is for give-backs, reclaims and READY */
 }
 
-/* A recall, or a change of its own that was answered: what was asked before must not be cached. */
-static void overtake(struct session *s, uint32_t thing)
+static void request_end(struct session *s, struct request *r)
 {
-	for (uint32_t i = 0; i < REQUESTS; i++) {
-		struct request *r = &s->requests[i];
+	struct pending was;
 
-		if (r->used && (thing == THINGS || r->m.thing == thing || (thing == DIRECTORY && r->m.thing > DIRECTORY)))
-			r->overtaken = true;
-	}
+	r->used = !pending_answered(&s->window, r->m.number, &was);
 }
 
+/* A recall, or a change of its own that was answered: what was asked before must not be cached. */
 static void uncache(struct session *s, uint32_t thing)
 {
+	struct vol_fid fid = thing_fid(thing);
+
 	s->cached[thing] = 0;
-	overtake(s, thing);
+	pending_recalled(&s->window, &fid);
+}
+
+static bool may_cache(const struct session *s, const struct sim_message *m)
+{
+	struct vol_fid fid = thing_fid(m->thing);
+
+	return m->cache && (pending_may_cache(&s->window, m->number, &fid) || VOLUME_CANARY(CACHE_OVERTAKEN));
 }
 
 /* --- what waits for I/O --- */
@@ -183,14 +202,16 @@ static void owner_is_new(struct world *w, struct session *s, uint64_t epoch)
 	s->ready_sent = false;
 	for (uint32_t t = 0; t < THINGS; t++)
 		s->cached[t] = 0;
-	overtake(s, THINGS);
+	pending_recalled(&s->window, NULL);
 	for (uint32_t i = 0; i < REQUESTS; i++) {
 		struct request *r = &s->requests[i];
 
-		if (r->used && r->m.reclaim)
+		if (!r->used)
+			continue;
+		if (r->m.reclaim)
 			extent_map_ask_end(&s->map[r->m.thing]);
 		if (r->m.type == SIM_READY || r->m.type == SIM_GIVE_BACK || r->m.reclaim)
-			r->used = false;
+			request_end(s, r);
 	}
 	for (uint32_t f = 0; f < FILES; f++) {
 		struct extent_map *map = &s->map[f];
@@ -216,9 +237,8 @@ static void welcome(struct world *w, struct session *s, const struct sim_message
 	} else {
 		s->epoch = m->epoch;
 	}
-	for (uint32_t i = 0; i < REQUESTS; i++)
-		if (s->requests[i].used)
-			request_send(w, s, &s->requests[i]);
+	for (const struct pending *p = pending_next(&s->window, 0); p; p = pending_next(&s->window, p->number + 1))
+		request_send(w, s, p->user);
 	ready_try(w, s);
 }
 
@@ -238,17 +258,15 @@ static void lease_answered(struct world *w, struct session *s, const struct requ
 		note_new(w, s, r->m.thing, 0, VOL_RECALL_EXTENTS, r->m.offset, r->m.length, 0);
 }
 
-static void look_answered(struct world *w, struct session *s, const struct request *r, const struct sim_message *m)
+static void look_answered(struct world *w, struct session *s, const struct sim_message *m, bool cache)
 {
-	if (r->overtaken && m->cache)
+	if (m->cache && !cache)
 		w->counts[COUNT_OVERTAKEN]++;
-	s->cached[m->thing] = m->cache && (!r->overtaken || VOLUME_CANARY(CACHE_OVERTAKEN)) ? m->version : 0;
+	s->cached[m->thing] = cache ? m->version : 0;
 }
 
-static void change_answered(struct session *s, const struct request *r, const struct sim_message *m)
+static void change_answered(struct session *s, const struct sim_message *m, bool cache)
 {
-	bool cache = m->cache && !r->overtaken;
-
 	uncache(s, m->thing);
 	if (m->thing > DIRECTORY)
 		uncache(s, DIRECTORY);
@@ -258,6 +276,7 @@ static void change_answered(struct session *s, const struct request *r, const st
 static void answered(struct world *w, struct session *s, const struct sim_message *m)
 {
 	struct request copy;
+	bool cache = may_cache(s, m);
 
 	for (uint32_t i = 0; i < REQUESTS; i++) {
 		struct request *r = &s->requests[i];
@@ -265,13 +284,13 @@ static void answered(struct world *w, struct session *s, const struct sim_messag
 		if (!r->used || r->m.number != m->number)
 			continue;
 		copy = *r;
-		r->used = false;
+		request_end(s, r);
 		if (m->type == SIM_LEASE)
 			lease_answered(w, s, &copy, m);
 		else if (m->type == SIM_LOOK)
-			look_answered(w, s, &copy, m);
+			look_answered(w, s, m, cache);
 		else if (m->type == SIM_CHANGE || m->type == SIM_TRUNCATE)
-			change_answered(s, &copy, m);
+			change_answered(s, m, cache);
 		else if (m->type == SIM_GIVE_BACK)
 			extent_map_give_end(&s->map[copy.m.thing]);
 		else if (m->type == SIM_READY)
@@ -348,7 +367,8 @@ static void lease_ask(struct world *w, struct session *s, uint32_t file, uint32_
 	if (!extent_map_ask_begin(&s->map[file]))
 		return;
 	w->counts[COUNT_LEASE]++;
-	request_new(w, s, &m);
+	if (!request_new(w, s, &m))
+		extent_map_ask_end(&s->map[file]);
 }
 
 static void redirect(struct world *w, struct session *s, uint32_t file, uint32_t block, int cell)
@@ -399,7 +419,9 @@ static void work_give_back(struct world *w, struct session *s)
 	w->counts[COUNT_GIVE_BACK]++;
 	m.done = VOLUME_CANARY(GIVE_UNDRAINED);
 	r = request_new(w, s, &m);
-	if (r && !m.done)
+	if (!r)
+		world_break(w, "bounds", "no room for a give-back");
+	else if (!m.done)
 		note_new(w, s, file, 0, VOL_RECALL_EXTENTS | (m.offset ? 0 : VOL_RECALL_SOLE), m.offset, m.length, r->m.number);
 }
 
@@ -491,7 +513,7 @@ static void io_step(struct world *w, struct session *s, uint32_t index)
 
 static void session_connect(struct world *w, struct session *s)
 {
-	struct sim_message m = { .type = SIM_HELLO, .session = index_of(w, s) };
+	struct sim_message m = { .type = SIM_HELLO, .session = index_of(w, s), .answered = pending_mark(&s->window) };
 
 	if (s->connected || s->fenced)
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A volume in one process: a device, a file system with a journal, owners one after the other, sessions, a network between
- * them, and a cluster that fences. The leases, recalls and extent maps are csvfs/core's own; the rest is as short as it can be.
+ * them, and a cluster that fences. Leases, recalls, extent maps, windows of requests and the log of answers are csvfs/core's own;
+ * the rest is as short as it can be.
  * One seed is one run. What is checked, after every event:
  *   I4     extents that a session has are durable in the journal
  *   I5     no session has extents, or I/O on its way, where the file has other blocks or none (I6: and it was cut off)
@@ -16,6 +17,8 @@
 
 #include "csvfs/core/extent_map.h"
 #include "csvfs/core/grant.h"
+#include "csvfs/core/pending.h"
+#include "csvfs/core/request_log.h"
 #include "csvfs/core/volume_canary.h"
 #include "tests/sim/rng.h"
 #include "units.h"
@@ -36,7 +39,8 @@
 #define USES 6
 #define NOTES 64
 #define OPS 128
-#define ANSWERS 64 /* kept of a session */
+#define WINDOW 12
+#define ANSWERS (SLOTS * REQUEST_LOG_SESSION_MAX) /* kept by an owner */
 #define WRITES_MAX (1u << 17)
 #define EVENTS_MAX 4096
 #define NEVER UINT64_MAX
@@ -58,13 +62,13 @@ struct sim_message {
 	enum message_type type;
 	bool answer, grace, reclaim, cache, sole, whole, done;
 	uint32_t session, thing, cell, write_id, version, what, n;
-	uint64_t connection, number, epoch, offset, length, grant;
+	uint64_t connection, number, answered, epoch, offset, length, grant;
 	char name[16];
 	struct vol_extent list[BLOCKS];
 };
 
 struct request {
-	bool used, overtaken;
+	bool used;
 	uint64_t born;
 	struct sim_message m;
 };
@@ -89,7 +93,8 @@ struct note {
 struct session {
 	uint32_t node;
 	bool alive, frozen, fenced, reclaiming, ready_sent, fence_coming;
-	uint64_t cut_until, connection, epoch, next;
+	uint64_t cut_until, connection, epoch;
+	struct pending_window window;
 	bool connected;
 	struct lent_extent extents[FILES][BLOCKS * 2];
 	struct extent_map map[FILES];
@@ -102,9 +107,8 @@ struct session {
 
 struct slot {
 	bool used;
-	uint32_t session, n_answers;
+	uint32_t session;
 	uint64_t connection;
-	struct sim_message answers[ANSWERS];
 };
 
 struct op {
@@ -120,7 +124,8 @@ struct owner {
 	bool up, coming;
 	uint64_t epoch;
 	struct grant_table *grants;
-	void *memory;
+	struct request_log *log;
+	void *memory, *log_memory;
 	struct slot slots[SLOTS];
 	struct op ops[OPS];
 	bool locked[FILES];
