@@ -45,7 +45,7 @@ struct intent {
 	uint64_t answered;	   /* the session's mark when it was written; intent_add() fills it in */
 	uint8_t op, outcome;
 	uint32_t flags; /* RENAME_* */
-	uint32_t error; /* INTENT_FAILED: errno it was answered with */
+	uint32_t error; /* INTENT_FAILED: errno it was answered with; 0, on the disk only: it was decided that it did not happen */
 	uint64_t size, length; /* append: size before, bytes to write */
 	struct vol_fid file;   /* link, append: the file; create, mknod, symlink once done: what was made */
 	struct vol_fid parent[2], had[2]; /* [1]: new name of a rename; had: none, there was nothing */
@@ -82,7 +82,10 @@ void intent_answered(struct intent_table *t, uint64_t session, uint64_t answered
 
 /* Every page of the ring, in any order. Damaged ones are skipped: nobody had waited for a torn one to be written. */
 void intent_scan_page(struct intent_table *t, const void *page);
-/* Number of intents that there was no room for (0, unless the table is smaller than that of the owner before). */
+/*
+ * Number of intents that there was no room for: not 0 can mean that pages came before those that void them; then scan all pages
+ * once more. Not 0 again: the table is smaller than that of the owner before.
+ */
 uint32_t intent_scan_end(struct intent_table *t);
 /* Intents without an outcome: NULL at the end. *cursor begins with 0; intent_decide() between calls is fine. */
 const struct intent *intent_unknown_next(const struct intent_table *t, uint32_t *cursor);
@@ -123,7 +126,8 @@ struct intent_now {
  * INTENT_UNKNOWN: it did not happen, do it. A rename of one link of a file over another link of it does nothing, done or not.
  */
 enum intent_outcome intent_happened(const struct intent *i, const struct intent_now *now);
-/* The intent of a request: names, parents, op and flags; the caller adds session, had[], size. false: it needs none. */
+/* The intent of a request: its number, names, parents, op, flags, length; the caller adds session, had[], size, an append's file.
+ * false: it needs none. */
 bool intent_of(const struct vol_message *m, struct intent *ret);
 
 #endif
