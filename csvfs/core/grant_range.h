@@ -20,9 +20,10 @@ struct grant_ranges {
 };
 
 struct grant_range grant_range_of(uint64_t offset, uint64_t length);
+/* Have they a byte in common? An empty one has none with anything. */
 static inline bool grant_range_meets(struct grant_range a, struct grant_range b)
 {
-	return a.begin < b.end && b.begin < a.end;
+	return (a.begin > b.begin ? a.begin : b.begin) < (a.end < b.end ? a.end : b.end);
 }
 void grant_ranges_add(struct grant_ranges *r, struct grant_range more);
 void grant_ranges_cut(struct grant_ranges *r, struct grant_range gone);

@@ -25,6 +25,7 @@ unit_tests += \
 	tests/unit/test_fence \
 	tests/unit/test_grant \
 	tests/unit/test_intent \
+	tests/unit/test_grant_random \
 	tests/unit/test_link \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
