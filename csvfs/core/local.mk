@@ -4,6 +4,7 @@
 libcsvfs_core_a_SOURCES = \
 	csvfs/core/extent_map.c \
 	csvfs/core/extent_map.h \
+	csvfs/core/file_lock.c \
 	csvfs/core/file_lock.h \
 	csvfs/core/grant.c \
 	csvfs/core/grant.h \

@@ -23,6 +23,7 @@ unit_tests += \
 	tests/unit/test_extent_map \
 	tests/unit/test_extents \
 	tests/unit/test_fence \
+	tests/unit/test_file_lock \
 	tests/unit/test_grant \
 	tests/unit/test_intent \
 	tests/unit/test_grant_random \
