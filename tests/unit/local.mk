@@ -25,8 +25,8 @@ unit_tests += \
 	tests/unit/test_fence \
 	tests/unit/test_file_lock \
 	tests/unit/test_grant \
-	tests/unit/test_intent \
 	tests/unit/test_grant_random \
+	tests/unit/test_intent \
 	tests/unit/test_link \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
