@@ -3,10 +3,11 @@
  * Owner side: POSIX, OFD and flock locks of all sessions, with the semantics of Linux (fs/locks.c, fcntl(2), flock(2)).
  * Pure; the caller holds one lock around every call.
  *
- * Byte-range locks (POSIX and OFD) and flock locks do not see each other. A byte-range lock belongs to (session, lock_owner): the
- * kernel's number of the process's file table, or of the open file description. Setting one replaces what the same owner has there:
- * split, merged, converted at once. A flock lock belongs to the open file (session, handle); a conversion first gives up the old one.
- * A new request does not wait behind waiting ones it does not conflict with (as Linux); waiting ones are looked at in order of arrival.
+ * Byte-range locks (POSIX and OFD) and flock locks do not see each other. A byte-range lock belongs to (session, lock_owner):
+ * the kernel's number of the process's file table, or of the open file description. Setting one replaces what the same owner has
+ * there: split, merged, converted at once. A flock lock belongs to the open file (session, handle); a conversion first gives up
+ * the old one. A new request does not wait behind waiting ones it does not conflict with (as Linux); waiting ones are looked at
+ * in order of arrival.
  *
  * close(2): FUSE sends FLUSH with the POSIX lock owner of who closes: the session sends F_UNLCK 0..INT64_MAX for that owner (it
  * may have no lock: 0). OFD locks and flocks go with RELEASE of the handle: the kernel does not unlock them by itself.
@@ -54,8 +55,8 @@ struct file_lock_found {
 };
 /*
  * 0: done (for a test: *found says what is in the way; else *found is the lock asked for). -EINPROGRESS: file_lock_next()
- * will tell; in grace that happens to tests and to asks without `wait` too. -EAGAIN: *found is in the way. -EDEADLK, -ENOLCK (full),
- * -EINVAL. `found` must not be NULL.
+ * will tell; in grace that happens to tests and to asks without `wait` too. -EAGAIN: *found is in the way. -EDEADLK,
+ * -ENOLCK (full), -EINVAL. `found` must not be NULL.
  */
 int file_lock_ask(struct file_lock_table *t, const struct file_lock_ask *a, struct file_lock_found *found);
 

@@ -58,6 +58,7 @@ fuzzers += \
 	tests/fuzz/fuzz_options \
 	tests/fuzz/fuzz_state \
 	tests/fuzz/fuzz_text \
+	tests/fuzz/fuzz_volume \
 	$(NULL)
 noinst_HEADERS += \
 	tests/fuzz/fuzz_require.h \
