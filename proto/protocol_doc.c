@@ -5,6 +5,7 @@
 
 #include "proto/message.h"
 #include "proto/object_text.h"
+#include "proto/volume.h"
 
 static const char intro[] = "# The protocol\n"
 			    "\n"
@@ -18,9 +19,10 @@ static const char intro[] = "# The protocol\n"
 			    "and values are never reused;\n"
 			    "reserved bytes are zero; bytes after the last known field of a message come from a newer "
 			    "peer and are ignored.\n"
+			    "Golden bytes of everything below but shared volumes: `tests/golden/wire/`.\n"
+			    "Golden bytes of everything below: `tests/golden/wire/`.\n"
 			    "On the socket answers carry no number: a connection has one request at a time, and is refused "
 			    "from the second on.\n"
-			    "Golden bytes of everything below: `tests/golden/wire/`.\n"
 			    "\n"
 			    "## Frame\n"
 			    "\n"
@@ -203,11 +205,46 @@ static void print_operations(void)
 	       FRAME_MAX, CHANGE_OPS_MAX, OP_FIELDS_MAX, OP_VALUE_MAX, OBJECT_ENCODED_MAX, NAME_SIZE, TEXT_SIZE);
 }
 
+static const char volume_intro[] =
+	"\n## Shared volumes\n"
+	"\n"
+	"Between `csvfs` and `csvfs-owner`, over TLS, and on their local control sockets. Frame:\n"
+	"u32 magic `43 53 56 31` (\"CSV1\"), u16 version 1, u16 type, u32 length of the body, u32 errno of an answer (which has no body then), u64 number of the\n"
+	"request, u64 lowest number still unanswered, u32 zero, u32 CRC-32 of bytes 0 to 35; then the body.\n"
+	"Kind: **Q** question of the session, **A** answer of the owner, **O** question of the owner, **R** its answer.\n"
+	"\n"
+	"| type | on the wire |\n"
+	"|---|---|\n"
+	"| U8 U16 U32 U64 | 1, 2, 4, 8 bytes; times are nanoseconds since the epoch, two's complement |\n"
+	"| FNAME TEXT | u16 length and that many bytes, no NUL; FNAME has no `/` and is not `.` or `..` |\n"
+	"| FID | u8 length, u8 type, the bytes |\n"
+	"| CRED | u32 uid, gid, umask, u16 n, n times u32 group |\n"
+	"| ATTR | u64 ino, size, blocks of 512 bytes, rdev; u32 mode, nlink, uid, gid, blksize; u64 atime, mtime, ctime |\n"
+	"| BYTES | the rest of the body |\n"
+	"\n";
+
+static void print_volume(void)
+{
+	fputs(volume_intro, stdout);
+#define VOL(number, symbol, name, kind, answer, help)                                                                     \
+	printf("### %d %s (%s)\n\n%s.%s%s\n\n| field | type | |\n|---|---|---|\n", (number), #name, #kind, (help), \
+	       (answer) ? " Answer: " : "", (answer) ? vol_name(answer) : "");
+#define VFIELD(parent, type, member, help) printf("| %s | %s | %s |\n", #member, #type, (help));
+#define VOL_END(name) printf("\n");
+#include "proto/volume.def"
+#undef VOL
+#undef VFIELD
+#undef VOL_END
+	printf("Body %d bytes, read or write %d, file id %d, groups %d, name %d with its NUL.\n", VOL_BODY_MAX, VOL_IO_MAX,
+	       VOL_FID_MAX, VOL_GROUPS_MAX, VOL_FNAME_SIZE);
+}
+
 int main(void)
 {
 	fputs(intro, stdout);
 	print_messages();
 	print_objects();
 	print_operations();
+	print_volume();
 	return fflush(stdout) || ferror(stdout);
 }
