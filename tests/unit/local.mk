@@ -41,6 +41,7 @@ unit_tests += \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
 	tests/unit/test_volume_control \
+	tests/unit/test_volume_wire \
 	tests/unit/test_watchdog \
 	tests/unit/test_wire_random \
 	$(NULL)
