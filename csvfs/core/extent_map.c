@@ -62,7 +62,7 @@ static void extent_shift(struct extent_map *m, uint32_t at, int64_t more)
 void extent_map_cut(struct extent_map *m, uint64_t offset, uint64_t length)
 {
 	uint64_t end = end_of(offset, length);
-	uint32_t first = extent_at(m, offset), last = first;
+	uint32_t first = extent_at(m, offset), last;
 	struct lent_extent *e = &m->extents[first];
 
 	if (!length || first == m->n || e->offset >= end)
