@@ -10,7 +10,6 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/options.h \
 	clusterd/preflight.c \
 	clusterd/preflight.h \
-	clusterd/shell_control.c \
 	clusterd/shell_vet.c \
 	$(NULL)
 
@@ -20,6 +19,7 @@ clusterd_clusterd_SOURCES = \
 	clusterd/shell.c \
 	clusterd/shell.h \
 	clusterd/shell_agents.c \
+	clusterd/shell_control.c \
 	clusterd/shell_private.h \
 	$(NULL)
 clusterd_clusterd_LDADD = \

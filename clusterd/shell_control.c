@@ -1,15 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The control socket: clusterctl's requests, each with one answer, or a stream of parts and one answer.
- *
- * Answers carry no number, and are given when they are ready. A connection therefore has one request at a time: who sends
- * a second before the first is answered could take one answer for the other's. It is told so, once for each request from
- * then on, and gets nothing else on this connection any more.
- *
- *   (no caller) --request--> CALLER_WAITS --answer--> (no caller)
- *                                 '--request--> CALLER_REFUSED --closed--> (no caller)
- */
-#include <assert.h>
+/* The control socket: clusterctl's requests, each with one answer, or a stream of parts and one answer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,31 +18,6 @@
 #define LOG_TAIL_MAX (256 * 1024)   /* bytes of the log a client can see */
 #define STATUS_WAIT_MAX_MS 60000
 
-/* --- callers --- */
-
-static struct caller *caller_find(struct shell *s, uint32_t conn)
-{
-	for (uint32_t i = 0; i < s->n_callers; i++)
-		if (s->callers[i].conn == conn)
-			return &s->callers[i];
-	return NULL;
-}
-
-static void caller_forget(struct shell *s, uint32_t conn)
-{
-	struct caller *c = caller_find(s, conn);
-
-	if (c)
-		*c = s->callers[--s->n_callers];
-}
-
-static bool caller_refused(struct shell *s, uint32_t conn)
-{
-	struct caller *c = caller_find(s, conn);
-
-	return c && c->state == CALLER_REFUSED;
-}
-
 /* --- answers --- */
 
 static int send_message(struct shell *s, uint32_t conn, struct message *m)
@@ -65,8 +30,8 @@ static int send_message(struct shell *s, uint32_t conn, struct message *m)
 	return len < 0 ? len : control_reply(s->control, conn, frame, (size_t)len);
 }
 
-/* A client that does not take even the last message of an answer has had its chance. */
-static void send_or_disconnect(struct shell *s, uint32_t conn, struct message *m)
+/* The last message of an answer. A client that does not take even that has had its chance. */
+static void send_last(struct shell *s, uint32_t conn, struct message *m)
 {
 	int ret = send_message(s, conn, m);
 
@@ -74,16 +39,7 @@ static void send_or_disconnect(struct shell *s, uint32_t conn, struct message *m
 		control_disconnect(s->control, conn);
 }
 
-/* The last message of an answer. */
-static void send_last(struct shell *s, uint32_t conn, struct message *m)
-{
-	if (caller_refused(s, conn))
-		return; /* it could be taken for the answer of another request */
-	caller_forget(s, conn);
-	send_or_disconnect(s, conn, m);
-}
-
-static struct message answer_of(const struct shell *s, enum refusal refusal, const char *detail)
+void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail)
 {
 	struct tag tag = core_state(s->core)->tag;
 	struct message m = { .type = ANSWER };
@@ -92,13 +48,6 @@ static struct message answer_of(const struct shell *s, enum refusal refusal, con
 	m.answer.epoch = tag.epoch;
 	m.answer.seq = tag.seq;
 	m.answer.detail = (struct span){ (const uint8_t *)detail, strlen(detail) };
-	return m;
-}
-
-void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, const char *detail)
-{
-	struct message m = answer_of(s, refusal, detail);
-
 	send_last(s, conn, &m);
 }
 
@@ -147,11 +96,9 @@ static void stream_go_on(struct shell *s, struct stream *st)
 	stream_end(st);
 }
 
-/* An empty one; NULL: all are in use, which the client has been told, or it is refused everything. */
+/* An empty one; NULL: all are in use, which the client has been told. */
 static struct stream *stream_new(struct shell *s, uint32_t conn)
 {
-	if (caller_refused(s, conn))
-		return NULL;
 	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++) {
 		if (s->streams[i].conn)
 			continue;
@@ -551,60 +498,12 @@ static bool changes_something(uint16_t type)
 	return type == CTL_CHANGE || type == CTL_FORCE || type == CTL_BACKUP || type == CTL_STOP;
 }
 
-/* Nobody waits on this connection any more. What the core has been asked goes on. */
-static void conn_forget(struct shell *s, uint32_t conn)
-{
-	shell_vet_forget(s, conn);
-	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
-		if (s->streams[i].conn == conn)
-			stream_end(&s->streams[i]);
-	for (uint32_t i = 0; i < s->n_waiters;) {
-		if (s->waiters[i].conn == conn)
-			s->waiters[i] = s->waiters[--s->n_waiters];
-		else
-			i++;
-	}
-}
-
-static void on_close(void *ctx, uint32_t conn)
-{
-	struct shell *s = ctx;
-
-	conn_forget(s, conn);
-	caller_forget(s, conn);
-}
-
-/* The request is the only one of its connection. False: it is not, and has been refused. */
-static bool caller_admit(struct shell *s, uint32_t conn)
-{
-	struct caller *c = caller_find(s, conn);
-	/* Whichever of its requests the client takes it for, this is true. */
-	struct message m = answer_of(s, REFUSED_UNKNOWN_OUTCOME,
-				     "a request came before the one before it was answered; that one may or may not have been "
-				     "carried out, those after it were not; connect anew and send one request at a time");
-
-	if (!c) {
-		assert(s->n_callers < ARRAY_SIZE(s->callers)); /* on_close() takes them out */
-		s->callers[s->n_callers++] = (struct caller){ conn, CALLER_WAITS };
-		return true;
-	}
-	if (c->state == CALLER_WAITS) {
-		log_warning("control", "conn=%u refused=pipelined", conn);
-		c->state = CALLER_REFUSED;
-		conn_forget(s, conn);
-	}
-	send_or_disconnect(s, conn, &m);
-	return false;
-}
-
 static void on_request(void *ctx, uint32_t conn, enum control_access access, const void *data, size_t len)
 {
 	struct shell *s = ctx;
 	struct message m;
 	enum frame_fault fault = message_decode(data, len, &m);
 
-	if (!caller_admit(s, conn))
-		return;
 	if (fault != FRAME_OK) {
 		shell_control_answer(s, conn, REFUSED_BAD_REQUEST, frame_fault_text(fault));
 		return;
@@ -625,6 +524,22 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
 	case CTL_VET: shell_vet_change(s, conn, m.ctl_vet.ops.data, m.ctl_vet.ops.len, false); break;
 	default: shell_control_answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
+	}
+}
+
+static void on_close(void *ctx, uint32_t conn)
+{
+	struct shell *s = ctx;
+
+	shell_vet_forget(s, conn);
+	for (size_t i = 0; i < SHELL_SNAPSHOTS_MAX; i++)
+		if (s->streams[i].conn == conn)
+			stream_end(&s->streams[i]);
+	for (uint32_t i = 0; i < s->n_waiters;) {
+		if (s->waiters[i].conn == conn)
+			s->waiters[i] = s->waiters[--s->n_waiters];
+		else
+			i++;
 	}
 }
 

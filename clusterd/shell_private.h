@@ -23,13 +23,6 @@ struct started {
 	char *agent, *params, *name, *role;
 };
 
-/* A connection with a request that is not answered yet (waits), or that sent another one meanwhile (refused). */
-enum caller_state { CALLER_WAITS, CALLER_REFUSED };
-struct caller {
-	uint32_t conn;
-	enum caller_state state;
-};
-
 struct waiter {
 	uint32_t conn;
 	struct tag known;
@@ -95,8 +88,6 @@ struct shell {
 	uint32_t n_inventory, n_probes;
 	uint64_t next_probe;
 	/* shell_control.c */
-	struct caller callers[CONTROL_CLIENT_MAX];
-	uint32_t n_callers;
 	struct waiter waiters[CONTROL_CLIENT_MAX];
 	uint32_t n_waiters;
 	struct stream streams[SHELL_SNAPSHOTS_MAX];

@@ -34,7 +34,6 @@ unit_tests += \
 	tests/unit/test_pending \
 	tests/unit/test_process \
 	tests/unit/test_request_log \
-	tests/unit/test_shell_control \
 	tests/unit/test_shell_vet \
 	tests/unit/test_store \
 	tests/unit/test_superblock \
