@@ -603,6 +603,24 @@ static void explain_rules(struct explained *x)
 	}
 }
 
+/* A hard affinity moves nobody who runs; a person can, and then all of them run. */
+static void explain_gathering(struct explained *x, const struct place_verdict *verdicts)
+{
+	struct place_request along = { .take_along = true };
+	const struct place_verdict *v;
+	struct placement p;
+
+	if (x->role->owner || !x->role->want)
+		return;
+	place_role(x->s, x->id, &along, &p, NULL);
+	v = &verdicts[p.node];
+	if (!p.node || v->code != PLACE_AFFINITY || !x->s->roles[v->other].owner)
+		return;
+	add(begin(x, "  "), "%s has room for it and all that must be with it: 'clusterctl role move %s %s'",
+	    node_name(x->s, p.node), role_name(x->s, v->other), node_name(x->s, p.node));
+	end(x);
+}
+
 static void explain_nodes(struct explained *x)
 {
 	struct place_request request = { .stay = x->role->owner, .preempt = x->s->cluster.preemption };
@@ -637,6 +655,8 @@ static void explain_nodes(struct explained *x)
 		add(begin(x, "    "), "%-*s  %-18s  %s", width, node_name(x->s, n), place_code_text(verdicts[n].code), words);
 		end(x);
 	}
+	if (!p.node)
+		explain_gathering(x, verdicts);
 }
 
 static void explain_events(struct explained *x)

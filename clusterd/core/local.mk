@@ -24,6 +24,8 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/node.h \
 	clusterd/core/place.c \
 	clusterd/core/place.h \
+	clusterd/core/place_preempt.c \
+	clusterd/core/place_private.h \
 	clusterd/core/reason.c \
 	clusterd/core/reason.h \
 	clusterd/core/reasons.def \

@@ -10,13 +10,11 @@
  * only the place it is on its way to counts, and a companion binds its companions to its place only as long as it may
  * stay there: a node that is lost, drained or about to be fenced binds nobody, or a drained group could never leave.
  */
-#include "clusterd/core/place.h"
+#include "clusterd/core/place_private.h"
 
 #include <string.h>
 
 #include "clusterd/core/canary.h"
-
-#define GROUP_MAX 128 /* companions looked at together; the rest finds its place when its turn comes */
 
 static const char *const code_text[] = {
 	[PLACE_OK] = "ok",
@@ -57,15 +55,7 @@ uint32_t place_rank(const struct role *role, uint32_t node)
 	return UINT32_MAX;
 }
 
-/* One call's view of the cluster. */
-struct place_view {
-	struct state *s;
-	nodeset_t nodes;      /* of the cluster */
-	nodeset_t leaving;    /* who must leave them does not bind companions */
-	bool along;           /* companions bind nowhere: they will be moved */
-};
-
-static struct place_view view_of(struct state *s)
+struct place_view place_view_of(struct state *s)
 {
 	struct place_view v = { .s = s };
 
@@ -88,8 +78,7 @@ static const char *scope_name(const struct node *node, uint32_t scope)
 	return scope == SCOPE_SITE ? node->site : node->fault_domain;
 }
 
-/* All nodes in the same node, fault domain or site; a node without a name is a domain of its own. */
-static nodeset_t scope_nodes(const struct place_view *v, uint32_t scope, uint32_t node)
+nodeset_t place_scope_nodes(const struct place_view *v, uint32_t scope, uint32_t node)
 {
 	const char *name = scope_name(&v->s->nodes[node], scope);
 	nodeset_t same = NODE_BIT(node);
@@ -136,7 +125,7 @@ static void hard_affinity(const struct place_view *v, const struct rule *rule, u
 		if (!at || nodeset_has(seen, at))
 			continue;
 		seen |= NODE_BIT(at);
-		against = v->nodes & ~scope_nodes(v, rule->scope, at) & ~ret->not_with;
+		against = v->nodes & ~place_scope_nodes(v, rule->scope, at) & ~ret->not_with;
 		ret->not_with |= against;
 		for (nodeset_t left = against; left; left &= left - 1) {
 			ret->with_rule[nodeset_first(left)] = (uint16_t)rule->object.id;
@@ -145,8 +134,7 @@ static void hard_affinity(const struct place_view *v, const struct rule *rule, u
 	}
 }
 
-/* Where it is, and where it is on its way to. */
-static nodeset_t places(const struct role *role)
+nodeset_t place_spots(const struct role *role)
 {
 	return (role->owner ? NODE_BIT(role->owner) : 0) | (role->target ? NODE_BIT(role->target) : 0);
 }
@@ -158,13 +146,13 @@ static void hard_anti_affinity(const struct place_view *v, const struct rule *ru
 
 	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i]; i++) {
 		const struct role *other = &v->s->roles[rule->roles[i]];
-		nodeset_t at = places(other) & ~seen, against = 0;
+		nodeset_t at = place_spots(other) & ~seen, against = 0;
 
 		if (rule->roles[i] == self)
 			continue;
 		seen |= at;
 		for (; at; at &= at - 1)
-			against |= scope_nodes(v, rule->scope, nodeset_first(at));
+			against |= place_scope_nodes(v, rule->scope, nodeset_first(at));
 		against &= v->nodes & ~ret->not_apart;
 		ret->not_apart |= against;
 		for (; against; against &= against - 1) {
@@ -190,7 +178,7 @@ static void soft_rule(const struct place_view *v, const struct rule *rule, uint3
 	}
 	for (; seen; seen &= seen - 1) {
 		uint32_t node = nodeset_first(seen);
-		nodeset_t scope = scope_nodes(v, rule->scope, node);
+		nodeset_t scope = place_scope_nodes(v, rule->scope, node);
 
 		hit |= scope;
 		for (; scope; scope &= scope - 1)
@@ -272,23 +260,32 @@ static uint64_t node_memory_mb(const struct node *node)
 	return node->memory_mb ? node->memory_mb : node->memory_declared_mb;
 }
 
-struct need {
-	uint64_t cpu, memory_mb;
-};
-
 /* Load of the node without the role, were `extra` there too. */
-static struct need load_without(const struct state *s, const struct role *role, uint32_t n, struct need extra)
+static struct place_need load_without(const struct state *s, const struct role *role, uint32_t n, struct place_need extra)
 {
 	const struct node_load *load = &s->load[n];
 	bool counted = role->owner == n || role->target == n;
 
-	return (struct need){ .cpu = load->cpu + extra.cpu - (counted ? role->cpu : 0),
-			      .memory_mb = load->memory_mb + extra.memory_mb - (counted ? role->memory_mb : 0) };
+	return (struct place_need){ .cpu = load->cpu + extra.cpu - (counted ? role->cpu : 0),
+				    .memory_mb = load->memory_mb + extra.memory_mb - (counted ? role->memory_mb : 0) };
 }
 
-static enum place_code capacity_admits(const struct state *s, const struct role *role, uint32_t n, struct need extra)
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+struct place_need place_lack(const struct state *s, const struct role *role, uint32_t n, struct place_need extra)
 {
-	struct need load = load_without(s, role, n, extra);
+	struct place_need load = load_without(s, role, n, extra);
+	uint64_t cpu = node_cpu(&s->nodes[n]), memory_mb = node_memory_mb(&s->nodes[n]);
+
+	return (struct place_need){ .cpu = cpu && role->cpu + extra.cpu ? less(load.cpu + role->cpu, cpu) : 0,
+				    .memory_mb = memory_mb && role->memory_mb + extra.memory_mb ?
+							 less(load.memory_mb + role->memory_mb, memory_mb) :
+							 0 };
+}
+
+static enum place_code capacity_admits(const struct state *s, const struct role *role, uint32_t n, struct place_need extra)
+{
+	struct place_need load = load_without(s, role, n, extra);
 	uint64_t cpu = node_cpu(&s->nodes[n]), memory_mb = node_memory_mb(&s->nodes[n]);
 
 	/* who needs nothing of a thing does not make its shortage worse */
@@ -302,7 +299,7 @@ static enum place_code capacity_admits(const struct state *s, const struct role 
 /* Relative use after placing, in thousandths of the scarcer of cpu and memory, then the number of roles. */
 static int64_t balance_score(const struct state *s, const struct role *role, uint32_t n)
 {
-	struct need load = load_without(s, role, n, (struct need){ 0 });
+	struct place_need load = load_without(s, role, n, (struct place_need){ 0 });
 	uint64_t cpu = node_cpu(&s->nodes[n]), memory_mb = node_memory_mb(&s->nodes[n]), use = 0, other;
 	bool counted = role->owner == n || role->target == n;
 
@@ -360,7 +357,8 @@ struct member {
 struct group {
 	uint32_t n;
 	bool leaving, pending; /* it has such members */
-	struct member members[GROUP_MAX];
+	bool torn;             /* and no node has room for all of them */
+	struct member members[PLACE_GROUP_MAX];
 };
 
 static nodeset_t member_may(const struct place_view *v, uint32_t role)
@@ -379,7 +377,7 @@ static nodeset_t member_may(const struct place_view *v, uint32_t role)
 static void group_add_rule(const struct place_view *v, struct group *g, uint32_t parent, const struct rule *rule,
 			   uint64_t seen[ROLE_MAX / 64 + 1])
 {
-	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i] && g->n < GROUP_MAX; i++) {
+	for (uint32_t i = 0; i < ROLELIST_MAX && rule->roles[i] && g->n < PLACE_GROUP_MAX; i++) {
 		uint32_t id = rule->roles[i];
 		const struct role *role = &v->s->roles[id];
 		bool placed = role->owner || role->target, leaving = placed && !binding_node(v, role);
@@ -405,7 +403,7 @@ static void group_find(const struct place_view *v, uint32_t role, struct group *
 
 	seen[role / 64] |= (uint64_t)1 << (role % 64);
 	g->n = 1;
-	g->leaving = g->pending = false;
+	g->leaving = g->pending = g->torn = false;
 	g->members[0] = (struct member){ .role = (uint16_t)role };
 	for (uint32_t i = 0; i < g->n; i++) {
 		uint32_t n;
@@ -432,12 +430,12 @@ static nodeset_t group_against(const struct place_view *v, const struct group *g
 		for (uint32_t j = 0; j < ROLELIST_MAX && rule->roles[j]; j++)
 			for (uint32_t k = 0; k < member; k++)
 				if (g->members[k].role == rule->roles[j] && g->members[k].node)
-					against |= scope_nodes(v, rule->scope, g->members[k].node);
+					against |= place_scope_nodes(v, rule->scope, g->members[k].node);
 	}
 	return against;
 }
 
-static void member_take(const struct state *s, struct member *m, uint32_t node, struct need *extra)
+static void member_take(const struct state *s, struct member *m, uint32_t node, struct place_need *extra)
 {
 	const struct role *role = &s->roles[m->role];
 
@@ -455,7 +453,7 @@ static void member_take(const struct state *s, struct member *m, uint32_t node, 
 static bool group_fits(const struct place_view *v, struct group *g, uint32_t node, bool with_pending,
 		       const struct member **ret)
 {
-	struct need extra[NODE_MAX + 1] = { 0 };
+	struct place_need extra[NODE_MAX + 1] = { 0 };
 
 	g->members[0].allowed = NODE_BIT(node);
 	member_take(v->s, &g->members[0], node, extra);
@@ -466,7 +464,7 @@ static bool group_fits(const struct place_view *v, struct group *g, uint32_t nod
 		m->node = 0;
 		m->allowed = 0;
 		for (left = g->members[m->parent].allowed; left; left &= left - 1)
-			m->allowed |= scope_nodes(v, m->scope, nodeset_first(left));
+			m->allowed |= place_scope_nodes(v, m->scope, nodeset_first(left));
 		if (!m->leaving && !with_pending)
 			continue;
 		left = m->allowed & m->may & ~group_against(v, g, i);
@@ -487,21 +485,21 @@ static bool group_fits(const struct place_view *v, struct group *g, uint32_t nod
 	return true;
 }
 
-/* Narrows `pass` to nodes that hold the role's companions too. What drops out is noted as against hard affinity. */
-static nodeset_t group_narrow(const struct place_view *v, uint32_t role, nodeset_t pass, struct rule_view *rules)
+/*
+ * Narrows `pass` to nodes that hold the role's companions too. What drops out is noted as against hard affinity. When no node
+ * holds all who wait, the group is torn.
+ */
+static nodeset_t group_narrow(const struct place_view *v, nodeset_t pass, struct rule_view *rules, struct group *g)
 {
-	struct group g;
-
-	group_find(v, role, &g);
-	rules->leaving = g.leaving;
-	for (int with_pending = g.pending; with_pending >= 0 && (g.leaving || with_pending); with_pending--) {
+	rules->leaving = g->leaving;
+	for (int with_pending = g->pending; with_pending >= 0 && (g->leaving || with_pending); with_pending--) {
 		nodeset_t fit = 0;
 
 		for (nodeset_t left = pass; left; left &= left - 1) {
 			uint32_t n = nodeset_first(left);
 			const struct member *misfit = NULL;
 
-			if (group_fits(v, &g, n, with_pending, &misfit)) {
+			if (group_fits(v, g, n, with_pending, &misfit)) {
 				fit |= NODE_BIT(n);
 				continue;
 			}
@@ -509,7 +507,8 @@ static nodeset_t group_narrow(const struct place_view *v, uint32_t role, nodeset
 			rules->with_other[n] = misfit->role;
 		}
 		/* who only waits may go on waiting; who runs must not be torn from its companions */
-		if (fit || (!with_pending && g.leaving)) {
+		g->torn |= with_pending && !fit;
+		if (fit || (!with_pending && g->leaving)) {
 			rules->not_with |= pass & ~fit;
 			return fit;
 		}
@@ -517,271 +516,80 @@ static nodeset_t group_narrow(const struct place_view *v, uint32_t role, nodeset
 	return pass;
 }
 
-/* Victims, the cheapest first: on their way out already, then by rising priority, then falling id. */
-#define VICTIM_CLASSES 5
-struct victims {
-	uint32_t start[NODE_MAX + 1][VICTIM_CLASSES]; /* of each node's classes in `roles` */
-	uint32_t n[NODE_MAX + 1][VICTIM_CLASSES];
-	uint8_t class_of[ROLE_MAX + 1], node_of[ROLE_MAX + 1];
-	uint16_t roles[ROLE_MAX + 1], spare[ROLE_MAX + 1];
-};
-
-#define NO_VICTIM 0xff
-
-/* On a node that is about to be fenced nothing stops in time. */
-static uint8_t victim_class(const struct state *s, const struct role *victim, uint32_t priority)
+/* Leaves those out of the group that matter less. */
+static void group_keep(const struct state *s, struct group *g, uint32_t priority)
 {
-	if (!victim->object.used || !victim->owner ||
-	    victim->priority >= priority || victim->maintenance || s->nodes[victim->owner].maintenance ||
-	    s->nodes[victim->owner].fence_asked || s->nodes[victim->owner].state != NODE_ONLINE)
-		return NO_VICTIM;
-	if (victim->target && victim->target != victim->owner)
-		return NO_VICTIM; /* leaves on its own; its room counts when it is free */
-	if (victim->preempted || victim->state == ROLE_STOPPING)
-		return 0;
-	if (victim->state != ROLE_ONLINE && victim->state != ROLE_STARTING)
-		return NO_VICTIM;
-	return (uint8_t)(1 + victim->priority);
+	uint32_t n = 1;
+
+	for (uint32_t i = 1; i < g->n; i++)
+		if (s->roles[g->members[i].role].priority >= priority)
+			g->members[n++] = g->members[i];
+	g->n = n;
 }
 
-/* A role that must be where this one is would be stopped for good: no victim. */
-static void victims_spare(struct state *s, uint32_t role, struct victims *v)
+/* Nodes of `where` that may hold all of the group, were there room. */
+static nodeset_t group_may(const struct place_view *v, struct group *g, nodeset_t where)
 {
-	uint32_t n;
-	const uint16_t *ids = state_rules_of(s, role, &n);
+	nodeset_t may = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct rule *rule = &s->rules[ids[i]];
+	for (; where; where &= where - 1) {
+		uint32_t n = nodeset_first(where), i;
 
-		if (!rule->hard || rule->kind != RULE_AFFINITY)
-			continue;
-		for (uint32_t j = 0; j < ROLELIST_MAX && rule->roles[j]; j++)
-			v->class_of[rule->roles[j]] = NO_VICTIM;
+		for (i = 0; i < g->n; i++)
+			g->members[i].node = n;
+		for (i = 1; i < g->n && nodeset_has(g->members[i].may & ~group_against(v, g, i), n); i++)
+			;
+		if (i == g->n)
+			may |= NODE_BIT(n);
 	}
+	return may;
 }
 
-/* On all nodes: adversaries may have to leave others of the same site. */
-static void victims_collect(struct state *s, uint32_t role, struct victims *v)
+static struct place_need group_need(const struct state *s, const struct group *g)
 {
-	uint32_t at = 0;
+	struct place_need need = { 0 };
 
-	memset(v->n, 0, sizeof(v->n));
-	memset(v->class_of, 0, s->high[KIND_ROLE] + 1);
-	victims_spare(s, role, v);
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
-		if (v->class_of[id] != NO_VICTIM)
-			v->class_of[id] = victim_class(s, &s->roles[id], s->roles[role].priority);
-		if (v->class_of[id] == NO_VICTIM)
-			continue;
-		v->node_of[id] = (uint8_t)s->roles[id].owner;
-		v->n[v->node_of[id]][v->class_of[id]]++;
+	for (uint32_t i = 1; i < g->n; i++) {
+		need.cpu += s->roles[g->members[i].role].cpu;
+		need.memory_mb += s->roles[g->members[i].role].memory_mb;
 	}
-	for (uint32_t n = 1; n <= NODE_MAX; n++)
-		for (uint32_t c = 0; c < VICTIM_CLASSES; c++) {
-			v->start[n][c] = at;
-			at += v->n[n][c];
-			v->n[n][c] = 0;
-		}
-	for (uint32_t id = s->high[KIND_ROLE]; id > 0; id--)
-		if (v->class_of[id] != NO_VICTIM) {
-			uint32_t n = v->node_of[id], c = v->class_of[id];
-
-			v->roles[v->start[n][c] + v->n[n][c]++] = (uint16_t)id;
-		}
+	return need;
 }
 
-struct victim_choice {
-	uint32_t count[VICTIM_CLASSES]; /* victims per class */
-	uint32_t n;
-	uint16_t roles[PLACE_VICTIMS_MAX];
-};
-
-static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
-
-/* What is missing on the node for the role. */
-static struct need need_lack(const struct state *s, const struct role *role, uint32_t n)
+/* Who has to leave for the role, and for what those of `g` (NULL: nobody) need beside it. */
+static void preempt(const struct place_view *v, uint32_t role, const struct group *g, const struct place_request *request,
+		    nodeset_t where, const struct rule_view *rules, struct placement *ret)
 {
-	struct need load = load_without(s, role, n, (struct need){ 0 });
-	uint64_t cpu = node_cpu(&s->nodes[n]), memory_mb = node_memory_mb(&s->nodes[n]);
+	struct preempt_wish wish = { .role = role, .where = where };
+	int64_t parts[PART_MAX];
 
-	return (struct need){ .cpu = cpu && role->cpu ? less(load.cpu + role->cpu, cpu) : 0,
-			      .memory_mb = memory_mb && role->memory_mb ?
-						   less(load.memory_mb + role->memory_mb, memory_mb) :
-						   0 };
-}
+	if (g)
+		wish.extra = group_need(v->s, g);
+	for (uint32_t i = 1; g && i < g->n; i++)
+		wish.companions[wish.n_companions++] = g->members[i].role;
+	for (; where; where &= where - 1) {
+		uint32_t n = nodeset_first(where);
 
-/* How much of what is lacking the victim gives, of cpu and memory together; coarse, for a short sort. */
-#define VICTIM_GAIN_WHOLE 64
-#define VICTIM_GAIN_MAX (2 * VICTIM_GAIN_WHOLE)
-static uint32_t victim_gain(const struct role *victim, const struct need *lack)
-{
-	uint64_t cpu = victim->cpu < lack->cpu ? victim->cpu : lack->cpu;
-	uint64_t memory_mb = victim->memory_mb < lack->memory_mb ? victim->memory_mb : lack->memory_mb;
-
-	return (uint32_t)((lack->cpu ? cpu * VICTIM_GAIN_WHOLE / lack->cpu : 0) +
-			  (lack->memory_mb ? memory_mb * VICTIM_GAIN_WHOLE / lack->memory_mb : 0));
-}
-
-/* Orders a class by falling gain, ids within the same gain as they are: a counting sort, `spare` is for n roles. */
-static void victims_by_gain(const struct state *s, uint16_t *roles, uint32_t n, const struct need *lack, uint16_t *spare)
-{
-	uint16_t count[VICTIM_GAIN_MAX + 2] = { 0 };
-
-	for (uint32_t i = 0; i < n; i++)
-		count[VICTIM_GAIN_MAX - victim_gain(&s->roles[roles[i]], lack) + 1]++;
-	for (uint32_t gain = 1; gain <= VICTIM_GAIN_MAX; gain++)
-		count[gain] = (uint16_t)(count[gain] + count[gain - 1]);
-	for (uint32_t i = 0; i < n; i++)
-		spare[count[VICTIM_GAIN_MAX - victim_gain(&s->roles[roles[i]], lack)]++] = roles[i];
-	memcpy(roles, spare, n * sizeof(roles[0]));
-}
-
-static bool enough(const struct need *freed, const struct need *lack)
-{
-	return freed->cpu >= lack->cpu && freed->memory_mb >= lack->memory_mb;
-}
-
-/* Puts a victim in its place of the order: class, then falling id. False: there are too many. */
-static bool choice_add(struct victim_choice *choice, const struct victims *v, uint16_t role)
-{
-	uint32_t at = choice->n;
-
-	if (choice->n == PLACE_VICTIMS_MAX)
-		return false;
-	for (; at > 0; at--) {
-		uint16_t other = choice->roles[at - 1];
-
-		if (v->class_of[other] < v->class_of[role] || (v->class_of[other] == v->class_of[role] && other > role))
-			break;
-		choice->roles[at] = other;
+		wish.scores[n] = score_node(v->s, &v->s->roles[role], n, request, rules, parts);
 	}
-	choice->roles[at] = role;
-	choice->count[v->class_of[role]]++;
-	choice->n++;
-	return true;
-}
-
-static void need_add(struct need *sum, const struct role *role)
-{
-	sum->cpu += role->cpu;
-	sum->memory_mb += role->memory_mb;
-}
-
-static bool has_role(const uint16_t *roles, uint32_t n, uint32_t role)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (roles[i] == role)
-			return true;
-	return false;
-}
-
-/* Those whom a hard anti-affinity keeps apart from the role at `n` have to go, all of them. False: they do not. */
-static bool adversaries_choose(const struct place_view *v, uint32_t role, uint32_t n, struct victims *victims,
-			       struct victim_choice *ret)
-{
-	const struct state *s = v->s;
-	uint32_t n_rules;
-	const uint16_t *ids = state_rules_of(v->s, role, &n_rules);
-
-	for (uint32_t i = 0; i < n_rules; i++) {
-		const struct rule *rule = &s->rules[ids[i]];
-		nodeset_t scope = scope_nodes(v, rule->scope, n);
-
-		if (!rule->hard || rule->kind != RULE_ANTI_AFFINITY)
-			continue;
-		for (uint32_t j = 0; j < ROLELIST_MAX && rule->roles[j]; j++) {
-			uint16_t id = rule->roles[j];
-			const struct role *other = &s->roles[id];
-
-			if (id == role || has_role(ret->roles, ret->n, id) || !(places(other) & scope))
-				continue;
-			if (victims->class_of[id] == NO_VICTIM || !choice_add(ret, victims, id))
-				return false;
-		}
-	}
-	return true;
+	place_preempt(v, &wish, ret);
 }
 
 /*
- * After the adversaries it takes whole classes, the cheapest first, until there is room; then gives back whom it can spare:
- * of the dearest class first, of a class those who give least, so that few are left.
+ * A group that is torn, for want of room: the node where its role can be with all who wait and do not matter less, when others
+ * make room for them together. One after the other they would find the first where no room can be made for the next.
  */
-static bool victims_choose(const struct place_view *view, uint32_t id, uint32_t n, struct victims *v, struct victim_choice *ret)
+static void preempt_together(const struct place_view *v, uint32_t role, struct group *g, const struct place_request *request,
+			     nodeset_t where, const struct rule_view *rules, struct placement *ret)
 {
-	const struct state *s = view->s;
-	struct need lack = need_lack(s, &s->roles[id], n), freed = { 0 };
-	uint16_t forced[PLACE_VICTIMS_MAX];
-	uint32_t classes = 0, n_forced;
+	struct placement together = { 0 };
 
-	*ret = (struct victim_choice){ 0 };
-	if (!adversaries_choose(view, id, n, v, ret))
-		return false;
-	n_forced = ret->n;
-	memcpy(forced, ret->roles, sizeof(forced));
-	for (uint32_t i = 0; i < n_forced; i++)
-		if (s->roles[forced[i]].owner == n)
-			need_add(&freed, &s->roles[forced[i]]);
-	for (; classes < VICTIM_CLASSES && !enough(&freed, &lack); classes++)
-		for (uint32_t i = 0; i < v->n[n][classes]; i++)
-			if (!has_role(forced, n_forced, v->roles[v->start[n][classes] + i]))
-				need_add(&freed, &s->roles[v->roles[v->start[n][classes] + i]]);
-	if (!enough(&freed, &lack))
-		return false;
-	while (classes-- > 0) {
-		uint16_t *list = &v->roles[v->start[n][classes]];
-
-		victims_by_gain(s, list, v->n[n][classes], &lack, v->spare);
-		for (uint32_t i = v->n[n][classes]; i-- > 0;) {
-			const struct role *victim = &s->roles[list[i]];
-			struct need rest = { freed.cpu - victim->cpu, freed.memory_mb - victim->memory_mb };
-
-			if (has_role(forced, n_forced, list[i]))
-				continue;
-			if (enough(&rest, &lack))
-				freed = rest;
-			else if (!choice_add(ret, v, list[i]))
-				return false;
-		}
-	}
-	return true;
-}
-
-/* Fewer victims of the highest priority first, then of the next lower. */
-static int choice_compare(const struct victim_choice *a, const struct victim_choice *b)
-{
-	for (uint32_t c = VICTIM_CLASSES; c-- > 0;)
-		if (a->count[c] != b->count[c])
-			return a->count[c] < b->count[c] ? -1 : 1;
-	return 0;
-}
-
-/* The node where the least harm makes room, the best scored of those; a node where no harm helps is left out. */
-static void preempt(const struct place_view *v, uint32_t role, const struct place_request *request, nodeset_t where,
-		    const struct rule_view *rules, struct placement *ret)
-{
-	const struct state *s = v->s;
-	struct victim_choice best = { 0 }, choice;
-	struct victims victims;
-	int64_t best_score = 0, parts[PART_MAX];
-
-	victims_collect(v->s, role, &victims);
-	for (; where; where &= where - 1) {
-		uint32_t n = nodeset_first(where);
-		int64_t score;
-		int order;
-
-		if (!victims_choose(v, role, n, &victims, &choice))
-			continue;
-		score = score_node(s, &s->roles[role], n, request, rules, parts);
-		order = ret->node ? choice_compare(&choice, &best) : -1;
-		if (order > 0 || (order == 0 && score <= best_score))
-			continue;
-		ret->node = n;
-		best = choice;
-		best_score = score;
-	}
-	ret->n_victims = best.n;
-	memcpy(ret->victims, best.roles, sizeof(best.roles[0]) * best.n);
+	group_keep(v->s, g, v->s->roles[role].priority);
+	where &= group_may(v, g, where);
+	if (g->n > 1 && where)
+		preempt(v, role, g, request, where, rules, &together);
+	if (together.node)
+		*ret = together;
 }
 
 /* Every node's answer, as sets and, per node, the first filter of the lone-node kind that speaks. */
@@ -806,7 +614,7 @@ static void filter_nodes(const struct place_view *v, const struct role *role, co
 		if (ret->code[n] != PLACE_OK)
 			continue;
 		admitted |= NODE_BIT(n);
-		ret->code[n] = (uint8_t)capacity_admits(v->s, role, n, (struct need){ 0 });
+		ret->code[n] = (uint8_t)capacity_admits(v->s, role, n, (struct place_need){ 0 });
 		if (ret->code[n] == PLACE_OK)
 			room |= NODE_BIT(n);
 	}
@@ -840,13 +648,19 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 	const struct role *role = &v->s->roles[id];
 	struct rule_view rules;
 	struct filtered f;
+	struct group g = { 0 };
 	int64_t best = 0, parts[PART_MAX];
+	nodeset_t admitted;
+	bool may_preempt;
 
 	ret->node = ret->n_victims = 0;
 	rules_look(v, id, true, &rules);
 	filter_nodes(v, role, request, &rules, &f);
-	if (rules.grouped)
-		f.pass = group_narrow(v, id, f.pass, &rules);
+	admitted = f.pass | f.taken;
+	if (rules.grouped) {
+		group_find(v, id, &g);
+		f.pass = group_narrow(v, f.pass, &rules, &g);
+	}
 	for (nodeset_t left = verdicts ? v->nodes : f.pass; left; left &= left - 1) {
 		uint32_t n = nodeset_first(left);
 		int64_t score = score_node(v->s, role, n, request, &rules, verdicts ? verdicts[n].parts : parts);
@@ -860,15 +674,18 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 			best = score;
 		}
 	}
-	if (!ret->node && request->preempt && v->s->cluster.preemption && !v->s->cluster.maintenance && f.taken &&
-	    !rules.leaving && role->priority > PRIORITY_NO_AUTOSTART)
-		preempt(v, id, request, f.taken, &rules, ret);
+	may_preempt = request->preempt && v->s->cluster.preemption && !v->s->cluster.maintenance && !rules.leaving &&
+		      role->priority > PRIORITY_NO_AUTOSTART;
+	if (may_preempt && !ret->node && f.taken)
+		preempt(v, id, NULL, request, f.taken, &rules, ret);
+	if (may_preempt && g.torn)
+		preempt_together(v, id, &g, request, admitted, &rules, ret);
 }
 
 void place_role(struct state *s, uint32_t role, const struct place_request *request, struct placement *ret,
 		struct place_verdict *verdicts)
 {
-	struct place_view v = view_of(s);
+	struct place_view v = place_view_of(s);
 
 	if (verdicts)
 		memset(verdicts, 0, sizeof(*verdicts) * (NODE_MAX + 1));
@@ -890,38 +707,22 @@ void place_role(struct state *s, uint32_t role, const struct place_request *requ
 
 bool place_breaks_affinity(struct state *s, uint32_t role, uint32_t node)
 {
-	struct place_view v = view_of(s);
+	struct place_view v = place_view_of(s);
 	struct rule_view rules;
 
 	rules_look(&v, role, false, &rules);
 	return nodeset_has(rules.not_with, node);
 }
 
-bool place_keeps_apart(struct state *s, uint32_t role, uint32_t node, uint32_t other)
-{
-	struct place_view v = view_of(s);
-	uint32_t n;
-	const uint16_t *ids = state_rules_of(s, role, &n);
-
-	for (uint32_t i = 0; i < n; i++) {
-		const struct rule *rule = &s->rules[ids[i]];
-
-		if (rule->hard && rule->kind == RULE_ANTI_AFFINITY && has_role(rule->roles, ROLELIST_MAX, other) &&
-		    places(&s->roles[other]) & scope_nodes(&v, rule->scope, node))
-			return true;
-	}
-	return false;
-}
-
 enum place_code place_check(struct state *s, uint32_t role, uint32_t node, struct place_verdict *ret)
 {
-	struct place_view v = view_of(s);
+	struct place_view v = place_view_of(s);
 	struct filtered f = { 0 };
 	struct rule_view rules;
 	struct place_verdict verdict = { 0 };
 
 	rules_look(&v, role, false, &rules);
-	f.code[node] = (uint8_t)capacity_admits(s, &s->roles[role], node, (struct need){ 0 });
+	f.code[node] = (uint8_t)capacity_admits(s, &s->roles[role], node, (struct place_need){ 0 });
 	verdict_of(&rules, &f, node, &verdict);
 	if (ret)
 		*ret = verdict;

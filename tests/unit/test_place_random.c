@@ -196,6 +196,14 @@ static bool tied(const struct state *s, uint32_t a, uint32_t b)
 	return false;
 }
 
+static bool group_member(const struct state *s, uint32_t role)
+{
+	for (uint32_t i = 1; i <= s->high[KIND_ROLE]; i++)
+		if (i != role && tied(s, role, i))
+			return true;
+	return false;
+}
+
 static bool may_be_victim(const struct state *s, uint32_t role, uint32_t victim)
 {
 	const struct role *v = &s->roles[victim];
@@ -238,9 +246,9 @@ static void judge_victims(const struct state *s, uint32_t role, const struct pla
 				p->victims[i - 1] > p->victims[i]));
 	}
 	EXPECT(room(s, role, p->node, gone) && rules_hold_without(s, role, p->node, gone));
-	for (uint32_t i = 0; i < p->n_victims; i++) {
+	/* never one more than needed; who waits with the role needs room, too */
+	for (uint32_t i = 0; i < p->n_victims && !group_member(s, role); i++) {
 		gone[p->victims[i]] = false;
-		/* never one more than needed */
 		EXPECT(!room(s, role, p->node, gone) || !rules_hold_without(s, role, p->node, gone));
 		gone[p->victims[i]] = true;
 	}
@@ -263,14 +271,6 @@ static void judge_verdicts(const struct state *s, uint32_t role, const struct pl
 			EXPECT(p->node && (v->score < verdicts[p->node].score ||
 					   (v->score == verdicts[p->node].score && n >= p->node)));
 	}
-}
-
-static bool group_member(const struct state *s, uint32_t role)
-{
-	for (uint32_t i = 1; i <= s->high[KIND_ROLE]; i++)
-		if (i != role && tied(s, role, i))
-			return true;
-	return false;
 }
 
 static void place_one(struct state *s, uint64_t *rng, uint32_t role)
