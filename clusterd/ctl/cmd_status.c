@@ -92,8 +92,11 @@ static void role_row(const struct ctl *ctl, struct ctl_table *t, const struct ro
 }
 
 /* A role that is where it should be needs no attention. */
-static bool role_fine(const struct role *r)
+static bool role_fine(const struct state *s, const struct role *r)
 {
+	for (uint32_t id = s->role_resource[r->object.id]; id; id = s->resource_next[id])
+		if (s->resources[id].failing)
+			return false;
 	return (r->state == ROLE_ONLINE && (!r->target || r->target == r->owner)) || (r->state == ROLE_OFFLINE && !r->want);
 }
 
@@ -107,7 +110,7 @@ unsigned int ctl_table_roles(const struct ctl *ctl, bool troubled_only)
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++) {
 		const struct role *r = state_role(s, id);
 
-		if (!r || (troubled_only && role_fine(r)))
+		if (!r || (troubled_only && role_fine(s, r)))
 			continue;
 		role_row(ctl, t, r);
 		shown++;

@@ -169,6 +169,16 @@ static void trouble(struct state *s)
 	state_reindex(s);
 }
 
+/* Online, and its monitor fails, which is left so. */
+static void failing(struct state *s)
+{
+	struct resource *x = state_edit(s, KIND_RESOURCE, state_find(s, KIND_RESOURCE, "web-server"));
+
+	x->failing = 1;
+	x->last_rc = 1;
+	snprintf(x->last_error, sizeof(x->last_error), "no answer on port 80");
+}
+
 int main(int argc, char **argv)
 {
 	struct state *s = ctl_state_new();
@@ -186,6 +196,8 @@ int main(int argc, char **argv)
 	configuration();
 	must(foresee_rest(s), "coming to rest");
 	broken(s);
+	if (argc > 2 && !strcmp(argv[2], "many"))
+		failing(s);
 	for (int i = 0; i < (argc > 2 && !strcmp(argv[2], "many") ? 60 : 0); i++) {
 		char line[64];
 
