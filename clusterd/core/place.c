@@ -440,10 +440,8 @@ static void member_take(const struct state *s, struct member *m, uint32_t node, 
 	const struct role *role = &s->roles[m->role];
 
 	m->node = node;
-	if (role->owner == node || role->target == node)
-		return;
-	extra[node].cpu += role->cpu;
-	extra[node].memory_mb += role->memory_mb;
+	if (role->owner != node && role->target != node)
+		place_need_add(&extra[node], role);
 }
 
 /*
@@ -549,10 +547,8 @@ static struct place_need group_need(const struct state *s, const struct group *g
 {
 	struct place_need need = { 0 };
 
-	for (uint32_t i = 1; i < g->n; i++) {
-		need.cpu += s->roles[g->members[i].role].cpu;
-		need.memory_mb += s->roles[g->members[i].role].memory_mb;
-	}
+	for (uint32_t i = 1; i < g->n; i++)
+		place_need_add(&need, &s->roles[g->members[i].role]);
 	return need;
 }
 

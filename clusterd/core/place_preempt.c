@@ -140,12 +140,6 @@ static bool choice_add(struct victim_choice *choice, const struct victims *v, ui
 	return true;
 }
 
-static void need_add(struct place_need *sum, const struct role *role)
-{
-	sum->cpu += role->cpu;
-	sum->memory_mb += role->memory_mb;
-}
-
 static bool has_role(const uint16_t *roles, uint32_t n, uint32_t role)
 {
 	for (uint32_t i = 0; i < n; i++)
@@ -200,11 +194,11 @@ static bool victims_choose(const struct place_view *view, const struct preempt_w
 	memcpy(forced, ret->roles, sizeof(forced));
 	for (uint32_t i = 0; i < n_forced; i++)
 		if (s->roles[forced[i]].owner == n)
-			need_add(&freed, &s->roles[forced[i]]);
+			place_need_add(&freed, &s->roles[forced[i]]);
 	for (; classes < VICTIM_CLASSES && !enough(&freed, &lack); classes++)
 		for (uint32_t i = 0; i < v->n[n][classes]; i++)
 			if (!has_role(forced, n_forced, v->roles[v->start[n][classes] + i]))
-				need_add(&freed, &s->roles[v->roles[v->start[n][classes] + i]]);
+				place_need_add(&freed, &s->roles[v->roles[v->start[n][classes] + i]]);
 	if (!enough(&freed, &lack))
 		return false;
 	while (classes-- > 0) {

@@ -20,6 +20,11 @@ struct place_view place_view_of(struct state *s);
 struct place_need {
 	uint64_t cpu, memory_mb;
 };
+static inline void place_need_add(struct place_need *sum, const struct role *role)
+{
+	sum->cpu += role->cpu;
+	sum->memory_mb += role->memory_mb;
+}
 
 /* What is missing on the node for the role, and `extra`. */
 struct place_need place_lack(const struct state *s, const struct role *role, uint32_t node, struct place_need extra);
