@@ -644,7 +644,7 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 	const struct role *role = &v->s->roles[id];
 	struct rule_view rules;
 	struct filtered f;
-	struct group g = { 0 };
+	struct group g;
 	int64_t best = 0, parts[PART_MAX];
 	nodeset_t admitted;
 	bool may_preempt;
@@ -653,6 +653,7 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 	rules_look(v, id, true, &rules);
 	filter_nodes(v, role, request, &rules, &f);
 	admitted = f.pass | f.taken;
+	g.torn = false; /* of the rest nothing is read unless group_find() has made it */
 	if (rules.grouped) {
 		group_find(v, id, &g);
 		f.pass = group_narrow(v, f.pass, &rules, &g);
@@ -672,10 +673,10 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 	}
 	may_preempt = request->preempt && v->s->cluster.preemption && !v->s->cluster.maintenance && !rules.leaving &&
 		      role->priority > PRIORITY_NO_AUTOSTART;
-	if (may_preempt && !ret->node && f.taken)
-		preempt(v, id, NULL, request, f.taken, &rules, ret);
 	if (may_preempt && g.torn)
 		preempt_together(v, id, &g, request, admitted, &rules, ret);
+	if (may_preempt && !ret->node && f.taken)
+		preempt(v, id, NULL, request, f.taken, &rules, ret);
 }
 
 void place_role(struct state *s, uint32_t role, const struct place_request *request, struct placement *ret,
