@@ -19,6 +19,7 @@ unit_tests += \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
 	tests/unit/test_csvfs_admin \
+	tests/unit/test_csvfs_owner \
 	tests/unit/test_device \
 	tests/unit/test_extent_map \
 	tests/unit/test_extents \
@@ -62,4 +63,5 @@ noinst_HEADERS += \
 	tests/unit/core_rig.h \
 	tests/unit/link_rig.h \
 	tests/unit/loop_rig.h \
+	tests/unit/owner_rig.h \
 	$(NULL)

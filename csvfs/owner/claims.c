@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Taking back what is lent: claims, and the recalls they cause. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "csvfs/owner/owner.h"
+
+/* A recall that is not answered: its answer tells when the file was written, but not which file. */
+struct recall_sent {
+	struct recall_sent *next;
+	uint32_t slot;
+	uint64_t number;
+	struct vol_fid file;
+};
+
+/* Sending may wait for a peer that takes nothing: in a thread of its own, so that no other recall does. */
+struct recall_job {
+	struct job job;
+	struct owner *owner;
+	struct session *session;
+	struct vol_message m;
+};
+
+static void send_recall(struct job *job)
+{
+	struct recall_job *j = (struct recall_job *)job;
+	struct owner *o = j->owner;
+
+	session_send(o, j->session, &j->m);
+	pthread_mutex_lock(&o->lock);
+	session_put(o, j->session);
+	pthread_mutex_unlock(&o->lock);
+	free(j);
+}
+
+static void note_recall(struct owner *o, const struct grant_event *e)
+{
+	struct recall_sent *n;
+
+	for (n = o->recalls; n; n = n->next)
+		if (n->slot == e->session && n->number == e->number)
+			return;
+	n = malloc(sizeof(*n));
+	if (!n)
+		owner_fence(o, "no memory", -ENOMEM);
+	*n = (struct recall_sent){
+		.next = o->recalls, .slot = e->session, .number = e->number, .file = e->recall.file
+	};
+	o->recalls = n;
+}
+
+static void recall(struct owner *o, const struct grant_event *e)
+{
+	struct session *s = o->sessions[e->session];
+	struct recall_job *j = malloc(sizeof(*j));
+
+	if (!j)
+		owner_fence(o, "no memory", -ENOMEM);
+	note_recall(o, e);
+	s->refs++;
+	*j = (struct recall_job){ .job.run = send_recall,
+				  .owner = o,
+				  .session = s,
+				  .m = { .type = VOL_RECALL, .request = e->number, .recall = e->recall } };
+	job_run(o, &j->job);
+}
+
+void owner_pump(struct owner *o)
+{
+	struct grant_event e;
+
+	while (grant_next(o->grants, clock_ms(CLOCK_MONOTONIC), &e))
+		if (e.kind == GRANT_SEND_RECALL)
+			recall(o, &e);
+	pthread_cond_broadcast(&o->changed);
+}
+
+static bool forget_recall(struct owner *o, uint32_t slot, uint64_t number, struct vol_fid *ret)
+{
+	for (struct recall_sent **at = &o->recalls; *at; at = &(*at)->next) {
+		struct recall_sent *n = *at;
+
+		if (n->slot != slot || n->number != number)
+			continue;
+		*ret = n->file;
+		*at = n->next;
+		free(n);
+		return true;
+	}
+	return false;
+}
+
+void recalls_forget(struct owner *o, uint32_t slot)
+{
+	struct recall_sent **at = &o->recalls, *n;
+
+	while ((n = *at)) {
+		if (n->slot == slot) {
+			*at = n->next;
+			free(n);
+		} else {
+			at = &n->next;
+		}
+	}
+}
+
+void recall_answered(struct owner *o, struct session *s, const struct vol_message *m)
+{
+	struct vol_fid fid;
+	struct file *file;
+	bool known;
+
+	pthread_mutex_lock(&o->lock);
+	known = forget_recall(o, s->slot, m->request, &fid);
+	pthread_mutex_unlock(&o->lock);
+	/* The time before whoever waits goes on: it may look at it. */
+	if (known && !m->error && m->recalled.dirty && !files_get(&o->files, &fid, &file)) {
+		file_touch(file, (int64_t)m->recalled.mtime_ns);
+		files_put(&o->files, file);
+	}
+	pthread_mutex_lock(&o->lock);
+	if (s->state != SESSION_GONE && !grant_recalled(o->grants, s->slot, m->request))
+		owner_pump(o);
+	pthread_mutex_unlock(&o->lock);
+}
+
+int claim_take(struct owner *o, struct session *s, const struct file *file, uint32_t what, uint64_t start, uint64_t end,
+	       uint64_t *ret_claim)
+{
+	const struct grant_want want = { .file = &file->fid,
+					 .what = what,
+					 .offset = start,
+					 .length = end == NO_END ? NO_END - start : end - start };
+	int ret;
+
+	pthread_mutex_lock(&o->lock);
+	for (;;) {
+		ret = o->stopping
+			      ? NO_ANSWER
+			      : grant_claim(o->grants, &want, 1,
+					    s && s->state != SESSION_GONE ? s->slot : SESSION_NOBODY, NULL, ret_claim);
+		if (ret != -ENOBUFS)
+			break;
+		pthread_cond_wait(&o->changed, &o->lock);
+	}
+	if (!ret)
+		owner_pump(o);
+	while (!ret && !grant_claim_ready(o->grants, *ret_claim)) {
+		if (o->stopping) {
+			grant_end(o->grants, *ret_claim);
+			owner_pump(o);
+			ret = NO_ANSWER;
+			break;
+		}
+		pthread_cond_wait(&o->changed, &o->lock);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return ret;
+}
+
+void claim_end(struct owner *o, uint64_t claim)
+{
+	pthread_mutex_lock(&o->lock);
+	grant_end(o->grants, claim);
+	owner_pump(o);
+	pthread_mutex_unlock(&o->lock);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Lending blocks, and locks of files.
+ *
+ * A lease is noted first, with the whole range; only then is looked where the blocks are. So a claim that comes in
+ * between recalls it, and the session drops the answer when it comes after the recall. What is lent is written and
+ * durable [I4].
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "csvfs/io/extents.h"
+#include "csvfs/owner/owner.h"
+
+#define GRANT_LEASE_MAX (64ull << 20) /* bytes of one lease: what a claim takes back is looked up again */
+
+/* The range that is looked at for `q`, in whole chunks, within the file. Empty: nothing to lend. */
+static void lease_range(const struct vol_lease *q, uint32_t sector, uint64_t size, uint64_t *ret_from, uint64_t *ret_to)
+{
+	uint64_t chunk = q->reclaim ? sector : ALLOC_CHUNK, end;
+
+	*ret_from = q->offset / chunk * chunk;
+	end = q->length > NO_END - q->offset ? NO_END : q->offset + q->length;
+	if (end - *ret_from > GRANT_LEASE_MAX && !q->reclaim)
+		end = *ret_from + GRANT_LEASE_MAX;
+	if (end > size)
+		end = size;
+	*ret_to = (end + chunk - 1) / chunk * chunk;
+}
+
+static void put_extents(struct request *r, const struct vol_extent *list, int n)
+{
+	uint8_t *bytes = request_payload(r, (size_t)n * VOL_EXTENT_SIZE);
+	struct writer w = writer_of(bytes, (size_t)n * VOL_EXTENT_SIZE);
+
+	for (int i = 0; bytes && i < n; i++)
+		vol_put_extent(&w, &list[i]);
+	r->answer.extents.list = (struct span){ bytes, bytes ? writer_len(&w) : 0 };
+}
+
+/* Blocks of the range, made and durable. 0 or more: how many extents. */
+static int find_blocks(struct request *r, struct file *file, int fd, uint64_t from, uint64_t to, bool fill,
+		       struct vol_extent *list)
+{
+	struct owner *o = r->owner;
+	struct vol_attr attr;
+	struct file_range range;
+	int ret;
+
+	files_range_lock(file, &range, from, to, true);
+	if (fill) {
+		ret = extents_fill(fd, from, to - from);
+		files_mark_unsynced(file);
+		/* No room left: what there is can be lent, the rest is redirected and gets its error there. */
+		if (ret == -ENOSPC || ret == -EDQUOT)
+			ret = 0;
+	} else {
+		ret = 0;
+	}
+	if (!ret)
+		ret = files_settle(file);
+	if (!ret)
+		ret = files_stat(file, &attr);
+	if (!ret)
+		ret = extents_find(fd, from, to - from, attr.size, o->mount.device.sector, list, VOL_EXTENTS_MAX);
+	files_range_unlock(file, &range);
+	return ret == -EBUSY ? 0 : ret;
+}
+
+static bool note_lease(struct request *r, const struct file *file, uint64_t from, uint64_t to,
+		       struct grant_given *given)
+{
+	const struct vol_lease *q = &question(r)->lease;
+	struct owner *o = r->owner;
+	const struct grant_lease l = { .file = &file->fid,
+				       .session = r->session->slot,
+				       .request = question(r)->request,
+				       .offset = from,
+				       .length = to - from,
+				       .reclaim = q->reclaim,
+				       .only_now = true };
+	bool given_now = false;
+
+	pthread_mutex_lock(&o->lock);
+	if (r->session->state != SESSION_GONE && !o->frozen) {
+		given_now = grant_lease(o->grants, &l, given) == GRANT_NOW;
+		owner_pump(o);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return given_now;
+}
+
+static int lend(struct request *r, struct file *file)
+{
+	const struct vol_lease *q = &question(r)->lease;
+	struct owner *o = r->owner;
+	struct vol_extent *list;
+	struct grant_given given;
+	struct vol_attr attr;
+	uint64_t from, to;
+	int fd = files_data_fd(&o->files, file, false), n;
+
+	if (fd < 0)
+		return fd;
+	n = files_stat(file, &attr);
+	if (n)
+		return n;
+	r->answer.extents.file = file->fid;
+	lease_range(q, o->mount.device.sector, attr.size, &from, &to);
+	if (!file->lendable || from >= to || !note_lease(r, file, from, to, &given))
+		return 0;
+	list = malloc(sizeof(*list) * VOL_EXTENTS_MAX);
+	n = list ? find_blocks(r, file, fd, from, to, q->write && !q->reclaim, list) : -ENOMEM;
+	if (n > 0) {
+		r->answer.extents.grant = given.number;
+		r->answer.extents.sole = given.sole;
+		put_extents(r, list, n);
+	}
+	free(list);
+	return n < 0 ? n : 0;
+}
+
+int do_lease(struct request *r)
+{
+	const struct vol_lease *q = &question(r)->lease;
+	struct handle *h = handle_get(r, q->handle);
+	int ret;
+
+	if (!h)
+		return -EBADF;
+	if (!S_ISREG(h->file->type))
+		ret = -EINVAL;
+	else
+		ret = q->write && !handle_writes(h) ? -EBADF : lend(r, h->file);
+	handle_put(r->owner, h);
+	return ret;
+}
+
+int do_give_back(struct request *r)
+{
+	const struct vol_give_back *q = &question(r)->give_back;
+	struct owner *o = r->owner;
+
+	pthread_mutex_lock(&o->lock);
+	if (r->session->state != SESSION_GONE)
+		grant_give_back(o->grants, &q->file, r->session->slot, q->offset, q->length);
+	owner_pump(o);
+	pthread_mutex_unlock(&o->lock);
+	return 0;
+}
+
+/* --- locks --- */
+
+static void lock_is(const struct file_lock_found *f, struct vol_lock_is *ret)
+{
+	*ret = (struct vol_lock_is){
+		.type = f->type, .start = f->start, .end = f->end, .pid = f->pid, .node = f->node
+	};
+}
+
+struct lock_job {
+	struct job job;
+	struct owner *owner;
+	struct session *session;
+	struct vol_message m;
+};
+
+static void send_lock(struct job *job)
+{
+	struct lock_job *j = (struct lock_job *)job;
+	struct owner *o = j->owner;
+
+	session_send(o, j->session, &j->m);
+	pthread_mutex_lock(&o->lock);
+	session_put(o, j->session);
+	pthread_mutex_unlock(&o->lock);
+	free(j);
+}
+
+static void answer_lock(struct owner *o, uint32_t slot, uint64_t request, int error,
+			const struct file_lock_found *found)
+{
+	struct session *s = o->sessions[slot];
+	struct lock_job *j;
+
+	if (!s || s->state == SESSION_GONE)
+		return;
+	j = malloc(sizeof(*j));
+	if (!j)
+		owner_fence(o, "no memory", -ENOMEM);
+	*j = (struct lock_job){ .job.run = send_lock,
+				.owner = o,
+				.session = s,
+				.m = { .type = VOL_LOCK_IS, .request = request, .error = (uint32_t)-error } };
+	if (!error)
+		lock_is(found, &j->m.lock_is);
+	s->refs++;
+	job_run(o, &j->job);
+}
+
+void locks_pump(struct owner *o)
+{
+	struct file_lock_woken w;
+
+	while (file_lock_next(o->locks, &w))
+		answer_lock(o, w.session, w.request, w.error, &w.found);
+}
+
+int do_lock(struct request *r)
+{
+	const struct vol_lock *q = &question(r)->lock;
+	struct owner *o = r->owner;
+	struct handle *h = handle_get(r, q->handle);
+	struct file_lock_found found = { 0 };
+	struct file_lock_ask a;
+	int ret = -ESTALE;
+
+	if (!h)
+		return -EBADF;
+	a = (struct file_lock_ask){ .file = &h->file->fid,
+				    .session = r->session->slot,
+				    .node = r->session->node,
+				    .request = question(r)->request,
+				    .handle = q->handle,
+				    .owner = q->lock_owner,
+				    .start = q->start,
+				    .end = q->end,
+				    .pid = q->pid,
+				    .type = q->type,
+				    .flock = q->flock,
+				    .test = q->test,
+				    .wait = q->wait,
+				    .reclaim = q->reclaim };
+	pthread_mutex_lock(&o->lock);
+	if (r->session->state != SESSION_GONE)
+		ret = file_lock_ask(o->locks, &a, &found);
+	locks_pump(o);
+	pthread_mutex_unlock(&o->lock);
+	handle_put(o, h);
+	if (ret == -EINPROGRESS)
+		return NO_ANSWER; /* answer_lock() answers, by the session's newest connection */
+	if (!ret)
+		lock_is(&found, &r->answer.lock_is);
+	return ret;
+}
+
+int do_cancel(struct request *r)
+{
+	struct owner *o = r->owner;
+	const uint64_t request = question(r)->cancel.request;
+	void *unused;
+
+	pthread_mutex_lock(&o->lock);
+	if (r->session->state != SESSION_GONE && file_lock_cancel(o->locks, r->session->slot, request, &unused))
+		answer_lock(o, r->session->slot, request, -EINTR, NULL);
+	pthread_mutex_unlock(&o->lock);
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system of a volume, mounted for this process alone: barrier of the owner record, checks, mount, proof of
+ * release. mount_open() and mount_close() are called while the process has one thread; the others by any thread.
+ */
+#ifndef CSVFS_OWNER_MOUNT_H
+#define CSVFS_OWNER_MOUNT_H
+
+#include "csvfs/io/device.h"
+#include "csvfs/io/trailer.h"
+
+#define MOUNT_RELEASE_MS 20000 /* a superblock of a process that died goes within this time, or the mount is refused \
+				*/
+#define MOUNT_PAGE 4096u       /* of the page cache */
+
+struct mount_options {
+	const char *device, *dir;
+	uint64_t epoch, incarnation;
+	uint32_t node, claim_ms; /* claim_ms: TRAILER_CLAIM_MS, in tests less */
+	bool take_over;		 /* also over a record that is damaged or csvfs-admin's */
+};
+
+struct volume_mount {
+	struct device device;
+	struct trailer trailer;
+	struct trailer_header header;
+	struct trailer_owner record; /* ours */
+	char device_path[256], dir[256];
+	int root_fd;	/* of the mounted root; -1: not mounted */
+	uint32_t block; /* of the file system, bytes */
+	bool xfs;
+};
+
+/* Mounts. Negative errno and `error` (what, why, what to do) when the volume must not or cannot be mounted. */
+int mount_open(struct volume_mount *m, const struct mount_options *o, char *error, size_t size);
+/* Unmounts, proves that no copy of the superblock lives on, and writes the record free. `error` as above. */
+int mount_close(struct volume_mount *m, char *error, size_t size);
+/* Stops all I/O of the superblock at once, without flushing its log (self-fence) [I10a]. Async-signal-safe. */
+void mount_shutdown(const struct volume_mount *m);
+/* The device answers and the record is still ours: 0, -ESTALE: another owner, or the error of the device. */
+int mount_verify(const struct volume_mount *m);
+
+#endif

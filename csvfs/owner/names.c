@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Looking up and making names. */
+#include "csvfs/owner/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "csvfs/owner/rights.h"
+#include "text.h"
+
+static int check_name(const struct owner *o, const struct vol_fid *parent, const char *name)
+{
+	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+		return -EINVAL;
+	return !strcmp(name, FILES_HIDDEN) && vol_fid_equal(parent, &o->files.root) ? -EPERM : 0;
+}
+
+/* The file of a name, with a reference, by the rights the thread acts with. */
+static int find(struct files *f, const struct file *parent, const char *name, struct file **ret)
+{
+	int fd = openat(parent->path_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	*ret = NULL;
+	return fd < 0 ? -errno : files_of_fd(f, fd, ret);
+}
+
+/* --- locks, intents --- */
+
+static bool is_locked(const struct owner *o, const struct name_lock *l)
+{
+	for (const struct name_lock *n = o->names; n; n = n->next)
+		if (vol_fid_equal(n->parent, l->parent) && !strcmp(n->name, l->name))
+			return true;
+	return false;
+}
+
+/* All at once: nobody holds one and waits for the other. */
+static void lock_names(struct owner *o, struct named *n)
+{
+	bool wait;
+
+	pthread_mutex_lock(&o->names_lock);
+	do {
+		wait = false;
+		for (uint32_t i = 0; i < n->n; i++)
+			wait |= is_locked(o, &n->locks[i]);
+		if (wait)
+			pthread_cond_wait(&o->names_changed, &o->names_lock);
+	} while (wait);
+	for (uint32_t i = 0; i < n->n; i++) {
+		n->locks[i].next = o->names;
+		o->names = &n->locks[i];
+	}
+	n->locked = true;
+	pthread_mutex_unlock(&o->names_lock);
+}
+
+static void unlock_names(struct owner *o, struct named *n)
+{
+	pthread_mutex_lock(&o->names_lock);
+	for (uint32_t i = 0; i < n->n; i++) {
+		struct name_lock **at = &o->names;
+
+		while (*at != &n->locks[i])
+			at = &(*at)->next;
+		*at = n->locks[i].next;
+	}
+	pthread_cond_broadcast(&o->names_changed);
+	pthread_mutex_unlock(&o->names_lock);
+}
+
+static int fid_of(struct owner *o, const struct file *parent, const char *name, struct vol_fid *ret)
+{
+	struct file *file;
+	int error = find(&o->files, parent, name, &file);
+
+	memset(ret, 0, sizeof(*ret));
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	*ret = file->fid;
+	files_put(&o->files, file);
+	return 0;
+}
+
+/* True: a request that the owner before has done, or that failed there. */
+static bool has_happened(struct request *r, struct named *n)
+{
+	struct owner *o = r->owner;
+	const struct intent *i;
+
+	pthread_mutex_lock(&o->lock);
+	i = intent_find(o->intents, r->session->id, question(r)->request);
+	if (i)
+		n->intent = *i;
+	pthread_mutex_unlock(&o->lock);
+	return i;
+}
+
+int names_begin(struct request *r, struct named *n)
+{
+	struct owner *o = r->owner;
+	struct intent *i = &n->intent;
+	int ret = 0;
+
+	*n = (struct named){ .owner = o, .n = question(r)->type == VOL_RENAME ? 2 : 1 };
+	if (has_happened(r, n)) {
+		n->happened = true;
+		return i->outcome == INTENT_FAILED ? -(int)i->error : 0;
+	}
+	if (!intent_of(question(r), i))
+		return -EINVAL;
+	i->session = r->session->id;
+	for (uint32_t k = 0; !ret && k < n->n; k++) {
+		ret = check_name(o, &i->parent[k], i->name[k]);
+		if (!ret)
+			ret = files_get(&o->files, &i->parent[k], &n->parent[k]);
+		if (!ret && !S_ISDIR(n->parent[k]->type))
+			ret = -ENOTDIR;
+		n->locks[k] = (struct name_lock){ .parent = &i->parent[k], .name = i->name[k] };
+	}
+	if (ret)
+		return ret;
+	/* A rename of a name to itself has one name. */
+	if (n->n == 2 && vol_fid_equal(&i->parent[0], &i->parent[1]) && !strcmp(i->name[0], i->name[1]))
+		n->n = 1;
+	lock_names(o, n);
+	for (uint32_t k = 0; !ret && k < n->n; k++)
+		ret = fid_of(o, n->parent[k], i->name[k], &i->had[k]);
+	if (n->n == 1)
+		i->had[1] = question(r)->type == VOL_RENAME ? i->had[0] : i->had[1];
+	return ret;
+}
+
+int names_intent(struct request *r, struct named *n)
+{
+	struct owner *o = r->owner;
+	int ret;
+
+	pthread_mutex_lock(&o->lock);
+	ret = r->session->state == SESSION_GONE ? -ESTALE : intent_add(o->intents, &n->intent);
+	if (!ret) {
+		n->noted = true;
+		intent_wait(&o->committer, n->intent.session, n->intent.request);
+	}
+	pthread_mutex_unlock(&o->lock);
+	return ret;
+}
+
+int names_end(struct request *r, struct named *n, int error, const struct file *made)
+{
+	struct owner *o = r->owner;
+
+	if (n->noted) {
+		error = owner_check(o, error);
+		if (!error)
+			commit_wait(&o->committer);
+		pthread_mutex_lock(&o->lock);
+		intent_done(o->intents, n->intent.session, n->intent.request, (uint32_t)-error,
+			    made ? &made->fid : NULL);
+		pthread_mutex_unlock(&o->lock);
+	}
+	if (n->locked)
+		unlock_names(o, n);
+	files_put(&o->files, n->parent[0]);
+	files_put(&o->files, n->parent[1]);
+	return error;
+}
+
+void names_now(struct owner *o, const struct intent *i, struct intent_now *ret)
+{
+	struct file *file;
+	struct vol_attr attr;
+
+	memset(ret, 0, sizeof(*ret));
+	if (i->op == INTENT_APPEND) {
+		if (!files_get(&o->files, &i->file, &file)) {
+			if (!files_stat(file, &attr))
+				ret->size = attr.size;
+			files_put(&o->files, file);
+		}
+		return;
+	}
+	for (int k = 0; k < 2; k++) {
+		if (vol_fid_none(&i->parent[k]) || files_get(&o->files, &i->parent[k], &file))
+			continue;
+		fid_of(o, file, i->name[k], &ret->file[k]);
+		files_put(&o->files, file);
+	}
+}
+
+/* --- lookup --- */
+
+int do_lookup(struct request *r)
+{
+	const struct vol_lookup *q = &question(r)->lookup;
+	struct files *f = &r->owner->files;
+	struct file *parent, *file = NULL;
+	int ret = check_name(r->owner, &q->parent, q->name);
+
+	if (ret)
+		return ret == -EPERM ? -ENOENT : ret;
+	ret = files_get(f, &q->parent, &parent);
+	if (ret)
+		return ret;
+	ret = rights_take(&q->cred);
+	if (!ret)
+		ret = find(f, parent, q->name, &file);
+	rights_drop();
+	if (!ret)
+		ret = answer_entry(r, file);
+	files_put(f, file);
+	files_put(f, parent);
+	return ret;
+}
+
+/* --- make --- */
+
+/* With the rights of who asks; a link of a file by its descriptor. */
+static int make(struct request *r, const struct named *n, const struct file *linked)
+{
+	const struct vol_message *q = question(r);
+	int dir = n->parent[0]->path_fd;
+	const char *name = n->intent.name[0];
+	char text[4096];
+
+	switch (q->type) {
+	case VOL_MKNOD:
+		if (S_ISDIR(q->mknod.mode))
+			return mkdirat(dir, name, q->mknod.mode & 07777) ? -errno : 0;
+		return mknodat(dir, name, q->mknod.mode, q->mknod.rdev) ? -errno : 0;
+	case VOL_SYMLINK:
+		if (!q->symlink.target.len || q->symlink.target.len >= sizeof(text))
+			return -ENAMETOOLONG;
+		text_copy_n(text, sizeof(text), (const char *)q->symlink.target.data, q->symlink.target.len);
+		return symlinkat(text, dir, name) ? -errno : 0;
+	default:
+		files_path(linked, text);
+		return linkat(AT_FDCWD, text, dir, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
+	}
+}
+
+static const struct vol_cred *maker(const struct vol_message *q)
+{
+	return q->type == VOL_MKNOD ? &q->mknod.cred : q->type == VOL_SYMLINK ? &q->symlink.cred : &q->link.cred;
+}
+
+static int make_by_rights(struct request *r, const struct named *n, const struct file *linked)
+{
+	rights_scope int ret = rights_take(maker(question(r)));
+
+	return ret ? ret : make(r, n, linked);
+}
+
+static int make_new(struct request *r, struct named *n, struct file **ret_file)
+{
+	struct owner *o = r->owner;
+	bool link = question(r)->type == VOL_LINK;
+	struct file *linked = NULL;
+	int ret = link ? files_get(&o->files, &question(r)->link.file, &linked) : 0;
+
+	if (!ret && link && linked->orphan)
+		ret = -ENOENT;
+	if (!ret && !vol_fid_none(&n->intent.had[0]))
+		ret = -EEXIST;
+	if (!ret)
+		ret = names_intent(r, n);
+	if (!ret) {
+		/* A link must not come back to a file whose last name is just being looked at. */
+		pthread_mutex_lock(&o->last);
+		ret = make_by_rights(r, n, linked);
+		pthread_mutex_unlock(&o->last);
+	}
+	if (!ret)
+		ret = find(&o->files, n->parent[0], n->intent.name[0], ret_file);
+	files_put(&o->files, linked);
+	return ret;
+}
+
+int do_make(struct request *r)
+{
+	struct files *f = &r->owner->files;
+	struct file *file = NULL;
+	struct named n;
+	int ret = names_begin(r, &n);
+
+	if (!ret && n.happened)
+		ret = files_get(f, question(r)->type == VOL_LINK ? &question(r)->link.file : &n.intent.file, &file);
+	else if (!ret)
+		ret = make_new(r, &n, &file);
+	ret = names_end(r, &n, ret, file);
+	if (!ret)
+		ret = answer_entry(r, file);
+	files_put(f, file);
+	return ret;
+}
+
+/* --- create --- */
+
+static int open_new(struct request *r, const struct named *n)
+{
+	const struct vol_create *q = &question(r)->create;
+	rights_scope int ret = rights_take(&q->cred);
+	int fd;
+
+	if (ret)
+		return ret;
+	fd = openat(n->parent[0]->path_fd, n->intent.name[0], O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+		    q->mode & 07777);
+	return fd < 0 ? -errno : fd;
+}
+
+static int create_new(struct request *r, struct named *n, struct file **ret_file)
+{
+	int fd, ret = names_intent(r, n);
+
+	if (ret)
+		return ret;
+	fd = open_new(r, n);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return find(&r->owner->files, n->parent[0], n->intent.name[0], ret_file);
+}
+
+/* It is there, and that is fine: as open(2) then. */
+static int open_old(struct request *r, const struct named *n, struct file **ret_file)
+{
+	const struct vol_create *q = &question(r)->create;
+	struct files *f = &r->owner->files;
+	int fd, ret = q->flags & O_EXCL ? -EEXIST : find(f, n->parent[0], n->intent.name[0], ret_file);
+
+	if (ret)
+		return ret;
+	if (S_ISDIR((*ret_file)->type))
+		return -EISDIR;
+	ret = rights_take(&q->cred);
+	fd = ret ? ret : files_reopen(f, *ret_file, (int)(q->flags & O_ACCMODE));
+	rights_drop();
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return q->flags & O_TRUNC ? file_truncate(r->owner, r->session, *ret_file, 0) : 0;
+}
+
+int do_create(struct request *r)
+{
+	const struct vol_create *q = &question(r)->create;
+	struct owner *o = r->owner;
+	struct file *file = NULL;
+	struct named n;
+	int ret = names_begin(r, &n);
+
+	if (!ret && n.happened)
+		ret = files_get(&o->files, &n.intent.file, &file);
+	else if (!ret && vol_fid_none(&n.intent.had[0]))
+		ret = create_new(r, &n, &file);
+	else if (!ret)
+		ret = open_old(r, &n, &file);
+	if (!ret) {
+		/* Before the name's lock is gone: nobody removes it for good in between. */
+		files_hold(&o->files, file);
+		pthread_mutex_lock(&o->last);
+		ret = handle_add(o, r->session, q->handle, file, q->flags);
+		pthread_mutex_unlock(&o->last);
+	}
+	ret = names_end(r, &n, ret, file);
+	if (!ret)
+		ret = answer_entry(r, file);
+	r->answer.entry.keep = !ret;
+	files_put(&o->files, file);
+	return ret;
+}

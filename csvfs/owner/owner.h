@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of csvfs-owner share: the volume, its sessions, a request under way.
+ *
+ * Order of locks; none but the first two is held while the file system, the device or the network is waited for:
+ *   claim (claims.c) -> names (names.c), ranges of files (files.c) -> owner.last -> owner.lock -> files.lock ->
+ * file.lock owner.lock guards sessions, connections and handles, and everything of csvfs/core.
+ *
+ * A worker that waits (for a recall, a commit, a name) keeps its thread; others are started instead, up to WORKERS_MAX.
+ * So what does not need that recall goes on [I6].
+ *
+ * Attributes and names are not lent: every ENTRY says cache = 0, and nothing of them has to be recalled.
+ */
+#ifndef CSVFS_OWNER_OWNER_H
+#define CSVFS_OWNER_OWNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "csvfs/core/file_lock.h"
+#include "csvfs/core/grant.h"
+#include "csvfs/core/intent.h"
+#include "csvfs/core/request_log.h"
+#include "csvfs/io/link.h"
+#include "csvfs/owner/committer.h"
+#include "csvfs/owner/files.h"
+#include "csvfs/owner/mount.h"
+
+#define HANDLES_MAX 32768u /* open files of one session */
+#define HANDLE_BUCKETS 1024u
+#define CONNECTIONS_MAX 512u
+#define HANDSHAKE_MS 5000u
+#define WORKERS_IDLE_MAX 16u /* threads that are kept */
+#define WORKERS_MAX 1024u
+#define ALLOC_CHUNK (1u << 20) /* what is lent to be written is allocated in such pieces */
+#define RECALL_MS 10000u
+#define GRANT_FILES_MAX 65536u
+#define GRANT_HOLDERS_MAX 262144u
+#define GRANT_CLAIMS_MAX (WORKERS_MAX + 64)
+#define LOCKS_MAX 65536u
+#define LOCK_WAITERS_MAX 32768u
+#define LOGGED_MAX 65536u
+#define NO_END UINT64_MAX
+
+struct owner;
+struct session;
+
+/* One connection; its reader thread owns it. Under owner.lock but link. Freed when the reader and all requests let go.
+ */
+struct conn {
+	struct conn *next; /* of the owner's list */
+	struct owner *owner;
+	struct session *session; /* NULL before HELLO */
+	struct link *link;	 /* sends by any thread; NULL during the handshake */
+	int fd;			 /* during the handshake, -1 after it */
+	uint32_t refs;
+	bool dead; /* its frames are no longer executed */
+};
+
+/* An open file of a session. Under owner.lock; `refs` keeps it while requests use it. */
+struct handle {
+	struct handle *next;
+	uint64_t number;
+	uint32_t refs, flags; /* flags: O_* */
+	struct file *file;
+	struct session *session; /* for counting only */
+};
+
+enum session_state { SESSION_EXPECTED, SESSION_RECLAIMING, SESSION_READY, SESSION_GONE };
+
+/* Under owner.lock. In its slot until it is gone and nobody refers to it. */
+struct session {
+	uint32_t slot, node;
+	uint64_t id, incarnation;
+	enum session_state state;
+	uint32_t refs;	    /* connections and requests */
+	uint32_t repeating; /* requests of the class REPEAT that workers have or will have */
+	struct conn *main;  /* recalls go there; NULL: it is reconnecting */
+	struct handle *handles[HANDLE_BUCKETS];
+	uint32_t n_handles;
+};
+
+struct owner_options {
+	struct mount_options mount;
+	const char *address, *key, *control;
+	uint16_t port;
+	uint32_t recall_ms;
+};
+
+struct counters {
+	atomic_ullong read_bytes, written_bytes, ops;
+};
+
+struct job {
+	struct job *next;
+	void (*run)(struct job *j);
+};
+
+/* Threads that do what may wait. */
+struct workers {
+	pthread_mutex_t lock;
+	pthread_cond_t wanted, ended;
+	struct job *first, **last;
+	uint32_t threads, idle, queued;
+	bool stopping;
+};
+
+struct recall_sent; /* claims.c */
+
+struct owner {
+	struct owner_options options;
+	struct volume_mount mount;
+	struct files files;
+	struct committer committer;
+	struct workers workers;
+	struct counters counters;
+	struct link_key key;
+	int listener;
+
+	pthread_mutex_t
+		last; /* between looking whether a name is the last of a file, and removing it; and opening a file */
+	pthread_mutex_t names_lock;
+	pthread_cond_t names_changed;
+	struct name_lock *names;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* something a claim, a WELCOME or the end waits for */
+	struct grant_table *grants;
+	struct file_lock_table *locks;
+	struct request_log *log;
+	struct intent_table *intents;
+	struct session *sessions[VOL_SESSION_MAX];
+	struct conn *conns;
+	struct recall_sent *recalls;
+	bool grace, stopping, frozen;
+	uint32_t n_conns, n_handles, n_requests;
+};
+
+/* --- a request under way --- */
+
+struct request {
+	struct job job;
+	struct owner *owner;
+	struct session *session;
+	struct conn *conn;
+	struct link_frame frame; /* the question */
+	enum request_class class;
+	struct vol_message answer;
+	void *payload; /* of the answer; freed with the request */
+};
+
+/* Of an operation that the new owner does or that a lock answers later: nothing is sent. */
+#define NO_ANSWER (-ESHUTDOWN)
+
+static inline const struct vol_message *question(const struct request *r)
+{
+	return &r->frame.m;
+}
+/* Space for the payload of the answer, aligned for O_DIRECT. NULL: no memory. */
+void *request_payload(struct request *r, size_t len);
+/* To the session's newest connection, or nowhere when there is none. Takes owner.lock. */
+void session_send(struct owner *o, struct session *s, const struct vol_message *m);
+
+/* server.c */
+int server_start(struct owner *o, uint16_t *ret_port);
+/* Nothing new is read; returns when no request is under way any more and every connection is gone. */
+void server_stop(struct owner *o);
+void conn_put(struct conn *c); /* owner.lock is held */
+void job_run(struct owner *o, struct job *j);
+/* Answers WELCOME to HELLO; the connection has its session then. 0 or negative errno. (sessions.c) */
+int session_hello(struct owner *o, struct conn *c, const struct vol_message *m, struct vol_message *answer);
+/* WELCOME is sent: recalls go to this connection, those that were not answered first. */
+void session_welcomed(struct owner *o, struct conn *c);
+
+/* sessions.c; owner.lock is held unless said otherwise */
+int sessions_load(struct owner *o); /* before threads: those of the trailer, grace */
+int sessions_init(struct owner *o); /* before threads: the tables of csvfs/core */
+void session_put(struct owner *o, struct session *s);
+/* BYE or fenced: what it had is gone. owner.lock is taken, and the trailer written. */
+void session_end(struct owner *o, struct session *s);
+void session_ready(struct owner *o, struct session *s);
+void session_fenced(struct owner *o, uint32_t node, uint64_t incarnation); /* owner.lock is taken */
+
+/* --- handles; owner.lock is taken inside --- */
+
+/* Adds an open file; takes over the reference to `file`, also on failure. A handle that is there already is replaced.
+ */
+int handle_add(struct owner *o, struct session *s, uint64_t number, struct file *file, uint32_t flags);
+/* With a reference for the caller; NULL: there is none. */
+struct handle *handle_get(struct request *r, uint64_t number);
+void handle_put(struct owner *o, struct handle *h);
+/* Takes it out of the session, its locks go. */
+int handle_remove(struct owner *o, struct session *s, uint64_t number);
+static inline bool handle_reads(const struct handle *h)
+{
+	return (h->flags & 3) != 1;
+}
+static inline bool handle_writes(const struct handle *h)
+{
+	return (h->flags & 3) != 0;
+}
+
+/* --- claims: what an operation needs to have taken back [I5, I7] --- */
+
+/*
+ * Waits until `what` (enum vol_recall_bits) of [start, end) of the file is taken back. 0, or NO_ANSWER: the owner ends.
+ * End it with claim_end(). `s`: who asks; NULL: the owner itself.
+ */
+int claim_take(struct owner *o, struct session *s, const struct file *file, uint32_t what, uint64_t start, uint64_t end,
+	       uint64_t *ret_claim);
+void claim_end(struct owner *o, uint64_t claim);
+/* What core has to do, after each call of it. owner.lock is held. */
+void owner_pump(struct owner *o);
+void recalls_forget(struct owner *o, uint32_t slot); /* the session is gone; owner.lock is held */
+/* VOL_RECALLED came. Takes owner.lock. */
+void recall_answered(struct owner *o, struct session *s, const struct vol_message *m);
+
+/* --- ends --- */
+
+/* Ends the process at once, with the superblock shut down: nothing of this owner reaches the device any more [I10a]. */
+void owner_fence(struct owner *o, const char *why, int error) __attribute__((noreturn));
+/* After a failed operation: a device that is gone or a file system in error is the end of this owner. Returns `error`.
+ */
+int owner_check(struct owner *o, int error);
+
+/* --- operations: they fill r->answer; 0, negative errno, or NO_ANSWER --- */
+
+int request_do(struct request *r); /* operations.c */
+int answer_entry(struct request *r, const struct file *file);
+
+/* names.c, remove.c */
+int do_lookup(struct request *r);
+int do_create(struct request *r);
+int do_make(struct request *r); /* mknod, symlink, link */
+int do_unlink(struct request *r);
+int do_rename(struct request *r);
+/* What the names of an intent are now. */
+void names_now(struct owner *o, const struct intent *i, struct intent_now *ret);
+void orphan_remove(struct owner *o, struct file *file); /* in a job of its own; takes a reference */
+void orphans_collect(struct owner *o);			/* end of grace, in a job: removes those that nobody has open */
+
+/* attributes.c */
+int do_getattr(struct request *r);
+int do_setattr(struct request *r);
+int do_touch(struct request *r);
+int do_statfs(struct request *r);
+int do_getxattr(struct request *r);
+int do_setxattr(struct request *r);
+int do_readlink(struct request *r);
+int do_readdir(struct request *r);
+void file_touch(struct file *file, int64_t mtime_ns);
+
+/* open.c, data.c, space.c */
+int do_open(struct request *r);
+int do_release(struct request *r);
+int do_read(struct request *r);
+int do_write(struct request *r);
+int do_fsync(struct request *r);
+int do_fallocate(struct request *r);
+int do_seek(struct request *r);
+int do_copy(struct request *r);
+int file_truncate(struct owner *o, struct session *s, struct file *file, uint64_t size);
+
+/* leases.c */
+int do_lease(struct request *r);
+int do_give_back(struct request *r);
+int do_lock(struct request *r);
+int do_cancel(struct request *r);
+void locks_pump(struct owner *o); /* answers what waits no more; owner.lock is held */
+
+/* owner_control.c */
+void owner_control(void *user, const struct vol_message *question, struct vol_message *answer);
+
+/* owner_main.c */
+int owner_main(int argc, char **argv);
+
+#endif

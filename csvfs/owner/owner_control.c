@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The control socket: how it goes, who is fenced, standing still for a snapshot, giving free blocks back. */
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "clock.h"
+#include "csvfs/owner/owner.h"
+
+static uint64_t nodes_of(const struct owner *o, const struct session_set *set)
+{
+	uint64_t nodes = 0;
+
+	for (uint32_t i = session_set_next(set, 0); i < VOL_SESSION_MAX; i = session_set_next(set, i + 1))
+		if (o->sessions[i] && o->sessions[i]->node < 64)
+			nodes |= (uint64_t)1 << o->sessions[i]->node;
+	return nodes;
+}
+
+static void status(struct owner *o, struct vol_status_is *s)
+{
+	struct session_set grace, silent;
+	struct grant_counts counts;
+	uint32_t sessions = 0;
+	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+
+	pthread_mutex_lock(&o->lock);
+	grant_count(o->grants, &counts);
+	grant_grace_waits_for(o->grants, &grace);
+	grant_silent(o->grants, now > o->options.recall_ms ? now - o->options.recall_ms : 0, &silent);
+	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++)
+		sessions += o->sessions[i] != NULL;
+	*s = (struct vol_status_is){
+		.state = VOL_DIRECT,
+		.reason = VOL_NO_REASON,
+		.epoch = o->mount.record.epoch,
+		.owner_node = o->options.mount.node,
+		.waiting_for = nodes_of(o, &grace) | nodes_of(o, &silent),
+		.redirected_read = atomic_load(&o->counters.read_bytes),
+		.redirected_written = atomic_load(&o->counters.written_bytes),
+		.redirected_ops = atomic_load(&o->counters.ops),
+		.recalls = counts.recalls,
+		.files = counts.files,
+		.handles = o->n_handles,
+	};
+	snprintf(s->text, sizeof(s->text), "%u sessions%s%s", sessions,
+		 o->grace ? ", grace: they reclaim what they had" : "", o->frozen ? ", frozen" : "");
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* Everything that is lent comes back; nothing is lent from now on. */
+static int take_all_back(struct owner *o)
+{
+	struct vol_fid fid;
+	struct file key = { 0 };
+	uint32_t cursor = 0;
+	uint64_t claim;
+	bool more;
+	int ret;
+
+	for (;;) {
+		pthread_mutex_lock(&o->lock);
+		more = grant_file_next(o->grants, &cursor, &fid);
+		pthread_mutex_unlock(&o->lock);
+		if (!more)
+			return 0;
+		key.fid = fid;
+		ret = claim_take(o, NULL, &key, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, 0, NO_END, &claim);
+		if (ret)
+			return ret;
+		claim_end(o, claim);
+	}
+}
+
+static int thaw(struct owner *o)
+{
+	int ret = ioctl(o->mount.root_fd, FITHAW, 0) ? -errno : 0;
+
+	pthread_mutex_lock(&o->lock);
+	o->frozen = false;
+	grant_lend(o->grants, true);
+	pthread_mutex_unlock(&o->lock);
+	return ret;
+}
+
+static int freeze(struct owner *o)
+{
+	bool refuse;
+	int ret;
+
+	pthread_mutex_lock(&o->lock);
+	refuse = o->frozen || o->grace || o->stopping;
+	if (!refuse) {
+		o->frozen = true;
+		grant_lend(o->grants, false);
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (refuse)
+		return -EBUSY;
+	ret = take_all_back(o);
+	if (!ret && ioctl(o->mount.root_fd, FIFREEZE, 0))
+		ret = -errno;
+	if (ret) {
+		pthread_mutex_lock(&o->lock);
+		o->frozen = false;
+		grant_lend(o->grants, true);
+		pthread_mutex_unlock(&o->lock);
+	}
+	return ret;
+}
+
+static int trim(struct owner *o, uint64_t minimum, uint64_t *ret_bytes)
+{
+	struct fstrim_range range = { .len = UINT64_MAX, .minlen = minimum };
+
+	if (ioctl(o->mount.root_fd, FITRIM, &range))
+		return -errno;
+	*ret_bytes = range.len;
+	return 0;
+}
+
+void owner_control(void *user, const struct vol_message *question, struct vol_message *answer)
+{
+	struct owner *o = user;
+	int ret = 0;
+
+	switch (question->type) {
+	case VOL_STATUS:
+		status(o, &answer->status_is);
+		break;
+	case VOL_FENCED:
+		session_fenced(o, question->fenced.node, question->fenced.incarnation);
+		break;
+	case VOL_FREEZE:
+		ret = question->freeze.on ? freeze(o) : thaw(o);
+		break;
+	case VOL_TRIM:
+		ret = trim(o, question->trim.minimum, &answer->data.value);
+		break;
+	default:
+		ret = -EOPNOTSUPP;
+		break;
+	}
+	answer->error = (uint32_t)-ret;
+}

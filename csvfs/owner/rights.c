@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rights of a thread. By raw system calls: glibc's set*id() change all threads of the process.
+ */
+#include "csvfs/owner/rights.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static __thread uint32_t acts_uid, acts_gid; /* 0: root, as threads begin */
+
+int rights_restrict(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data))
+		return -errno;
+	data[0].effective &= ~(1u << CAP_SYS_RESOURCE);
+	data[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
+	data[0].inheritable &= ~(1u << CAP_SYS_RESOURCE);
+	return syscall(SYS_capset, &header, data) ? -errno : 0;
+}
+
+int rights_thread(void)
+{
+	if (unshare(CLONE_FS))
+		return -errno;
+	umask(0);
+	return 0;
+}
+
+/* setfsuid(2) does not say whether it failed: asking with an impossible id tells who one is. */
+static int set_user(uint32_t uid, uint32_t gid)
+{
+	if (gid != acts_gid) {
+		syscall(SYS_setfsgid, gid);
+		if ((uint32_t)syscall(SYS_setfsgid, -1) != gid)
+			return -EPERM;
+		acts_gid = gid;
+	}
+	if (uid != acts_uid) {
+		syscall(SYS_setfsuid, uid);
+		if ((uint32_t)syscall(SYS_setfsuid, -1) != uid)
+			return -EPERM;
+		acts_uid = uid;
+	}
+	return 0;
+}
+
+int rights_take(const struct vol_cred *c)
+{
+	int ret;
+
+	if (!c)
+		return 0;
+	if (syscall(SYS_setgroups, (size_t)c->n_groups, c->groups))
+		return -errno;
+	umask(c->umask & 0777);
+	ret = set_user(c->uid, c->gid);
+	if (ret)
+		rights_drop();
+	return ret;
+}
+
+void rights_drop(void)
+{
+	/* A thread that kept a user's rights would do the next one's work with them, or with too many: better none at
+	 * all. */
+	if ((acts_uid || acts_gid) && set_user(0, 0))
+		_exit(1);
+	umask(0);
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* csvfs-owner on a real device: names, data, leases and recalls between two sessions, locks, a new owner. Needs root.
+ */
+#include "tests/unit/owner_rig.h"
+
+static struct peer a, b;
+
+static void test_names(void)
+{
+	struct vol_fid f, g, dir;
+	struct vol_message m = { .type = VOL_MKNOD, .mknod = { .mode = S_IFDIR | 0755, .name = "dir" } };
+	struct vol_message no = { .type = VOL_SETATTR };
+
+	CHECK_EQ(create(&a, "one", 1, &f), 0);
+	CHECK_EQ(a.frame.m.entry.keep, 1);
+	CHECK_EQ(create(&a, "one", 2, NULL), EEXIST);
+	CHECK_EQ(lookup(&b, "one", &g), 0);
+	CHECK(vol_fid_equal(&f, &g));
+	CHECK_EQ(lookup(&b, "none", &g), ENOENT);
+	CHECK_EQ(lookup(&b, ".csvfs", &g), ENOENT);
+	m.mknod.parent = a.root;
+	CHECK_EQ(ask(&a, &m), 0);
+	dir = a.frame.m.entry.file;
+	m = (struct vol_message){ .type = VOL_SYMLINK,
+				  .symlink = {
+					  .parent = dir, .name = "sym", .target = { (const void *)"../one", 6 } } };
+	CHECK_EQ(ask(&a, &m), 0);
+	m = (struct vol_message){ .type = VOL_READLINK, .readlink.file = a.frame.m.entry.file };
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK(a.frame.m.data.bytes.len == 6 && !memcmp(a.frame.m.data.bytes.data, "../one", 6));
+	m = (struct vol_message){ .type = VOL_LINK, .link = { .file = f, .parent = dir, .name = "hard" } };
+	CHECK_EQ(ask(&b, &m), 0);
+	CHECK_EQ(b.frame.m.entry.attr.nlink, 2);
+	m = rename_question(&a, "one", "two");
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(lookup(&b, "one", &g), ENOENT);
+	CHECK_EQ(lookup(&b, "two", &g), 0);
+	/* Rights are those of who asks. */
+	no.setattr.file = f;
+	no.setattr.cred.uid = no.setattr.cred.gid = 65534;
+	no.setattr.valid = VOL_SET_MODE;
+	CHECK_EQ(ask(&a, &no), EPERM);
+	no.setattr.cred.uid = no.setattr.cred.gid = 0;
+	no.setattr.mode = 0600;
+	CHECK_EQ(ask(&a, &no), 0);
+	CHECK_EQ(a.frame.m.entry.attr.mode, S_IFREG | 0600);
+	m = (struct vol_message){ .type = VOL_READDIR, .readdir = { .file = a.root, .size = 65536, .plus = 1 } };
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(a.frame.m.data.value, 1);
+	{
+		struct reader r = reader_of(a.frame.m.data.bytes.data, a.frame.m.data.bytes.len);
+		struct vol_dirent d;
+		int n = 0, hidden = 0;
+
+		while (reader_left(&r)) {
+			vol_get_dirent(&r, &d, true);
+			n++;
+			hidden += !strcmp(d.name, ".csvfs");
+		}
+		CHECK(!r.bad);
+		CHECK(n >= 4);
+		CHECK_EQ(hidden, 0);
+	}
+	CHECK_EQ(release(&a, 1), 0);
+	CHECK_EQ(unlink_name(&a, "two"), 0);
+	CHECK_EQ(unlink_name(&a, "two"), ENOENT);
+	CHECK_EQ(unlink_name(&a, "dir"), EISDIR);
+}
+
+static uint8_t pattern[MIB], seen[MIB];
+
+static bool reads_as(struct peer *p, uint64_t handle, uint64_t at, const uint8_t *want, uint32_t len)
+{
+	CHECK_EQ(read_at(p, handle, at, len), 0);
+	return p->frame.m.data.bytes.len == len && !memcmp(p->frame.m.data.bytes.data, want, len);
+}
+
+/* Every way a write can lie to the sectors, the blocks and the end of the file, against a copy in memory. */
+static void test_data(void)
+{
+	static const struct {
+		uint32_t at, len;
+	} writes[] = { { 0, 100 },	 { 100, 1000 },	  { 5, 1 },	 { 1024, 512 },	   { 1536, 4096 },
+		       { 300, 9000 },	 { 20000, 77 },	  { 20077, 3 },	 { 65536, 65536 }, { 511, 2 },
+		       { 131000, 5000 }, { 136000, 512 }, { 135999, 1 }, { 400000, 8192 }, { 399000, 700 } };
+	struct vol_fid f;
+	uint32_t size = 0;
+
+	for (size_t i = 0; i < sizeof(pattern); i++)
+		pattern[i] = (uint8_t)(i * 31 + i / 251);
+	CHECK_EQ(create(&a, "data", 5, &f), 0);
+	CHECK_EQ(open_file(&b, &f, 5, false), 0);
+	for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++) {
+		uint32_t end = writes[i].at + writes[i].len;
+
+		CHECK_EQ(write_at(i % 2 ? &a : &b, 5, writes[i].at, pattern + 7 * i, writes[i].len), 0);
+		memcpy(seen + writes[i].at, pattern + 7 * i, writes[i].len);
+		size = size > end ? size : end;
+		CHECK(reads_as(&b, 5, 0, seen, size));
+		CHECK_EQ(b.frame.m.data.value, size);
+	}
+	{
+		struct vol_message m = write_question(5, 0, "tail", 4);
+
+		m.write.append = 1;
+		CHECK_EQ(ask(&a, &m), 0);
+		CHECK_EQ(a.frame.m.written.offset, size);
+		memcpy(seen + size, "tail", 4);
+		m = (struct vol_message){
+			.type = VOL_COPY,
+			.copy = { .handle = 5, .offset = 3, .to_handle = 5, .to_offset = 600001, .length = 10000 }
+		};
+		CHECK_EQ(ask(&a, &m), 0);
+		CHECK_EQ(a.frame.m.written.size, 10000);
+		memcpy(seen + 600001, seen + 3, 10000);
+		CHECK(reads_as(&b, 5, 0, seen, 610001));
+		m = (struct vol_message){ .type = VOL_SETATTR,
+					  .setattr = { .file = f, .handle = 5, .valid = VOL_SET_SIZE, .size = 1001 } };
+		CHECK_EQ(ask(&a, &m), 0);
+		m.setattr.size = 3000;
+		CHECK_EQ(ask(&a, &m), 0);
+		memset(seen + 1001, 0, 2000);
+		CHECK(reads_as(&b, 5, 0, seen, 3000));
+		m = (struct vol_message){ .type = VOL_FALLOCATE,
+					  .fallocate = { .handle = 5, .mode = 3, .offset = 10, .length = 700 } };
+		CHECK_EQ(ask(&a, &m), 0);
+		memset(seen + 10, 0, 700);
+		CHECK(reads_as(&a, 5, 0, seen, 3000));
+		m = (struct vol_message){ .type = VOL_FSYNC, .fsync.file = f };
+		CHECK_EQ(ask(&a, &m), 0);
+	}
+	CHECK_EQ(release(&a, 5), 0);
+	CHECK_EQ(release(&b, 5), 0);
+}
+
+static void device_put(const struct vol_extent *e, int byte)
+{
+	struct device d;
+	uint8_t *buf = device_buffer(4096);
+
+	memset(buf, byte, 4096);
+	REQUIRE(!device_open(&d, rig.loop.path, true));
+	CHECK_EQ(device_write(&d, buf, 4096, e->physical), 0);
+	device_close(&d);
+	free(buf);
+}
+
+static void test_leases(void)
+{
+	struct vol_fid f;
+	struct vol_extent e = { 0 };
+	struct vol_message m;
+	uint8_t x[4096];
+
+	CHECK_EQ(create(&a, "leased", 6, &f), 0);
+	CHECK_EQ(open_file(&b, &f, 6, false), 0);
+	CHECK_EQ(lease(&a, 6, true, false, &e), 0); /* empty: nothing to lend */
+	CHECK_EQ(write_at(&a, 6, 0, pattern, MIB), 0);
+	CHECK_EQ(lease(&a, 6, true, false, &e), 1);
+	CHECK(e.offset == 0 && e.length >= 4096);
+	CHECK_EQ(a.frame.m.extents.sole, 1);
+	/* What is written on the device is what the other session reads through the owner. */
+	device_put(&e, 0x5a);
+	memset(x, 0x5a, sizeof(x));
+	CHECK(reads_as(&b, 6, 0, x, 4096));
+	/* A part of a sector waits until the holder has given it up. */
+	m = write_question(6, 10, "part", 4);
+	m.request = b.next++;
+	b.answered = m.request;
+	peer_send(&b, &m);
+	REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+	REQUIRE(a.frame.m.type == VOL_RECALL);
+	CHECK(peer_quiet(&b));
+	device_put(&e, 0x33); /* what is on its way still gets there */
+	{
+		struct vol_message done = { .type = VOL_RECALLED, .request = a.frame.m.request };
+
+		peer_send(&a, &done);
+	}
+	CHECK_EQ(peer_wait(&b, m.request), 0);
+	memset(x, 0x33, sizeof(x));
+	memcpy(x + 10, "part", 4);
+	CHECK(reads_as(&b, 6, 0, x, 4096));
+	/* Both lease: nobody is sole. Truncation takes everything back from both. */
+	CHECK_EQ(lease(&a, 6, false, false, &e), 1);
+	m = (struct vol_message){ .type = VOL_SETATTR, .setattr = { .file = f, .valid = VOL_SET_SIZE, .size = 0 } };
+	m.request = b.next++;
+	b.answered = m.request;
+	peer_send(&b, &m);
+	take_recall(&a, &f);
+	CHECK_EQ(peer_wait(&b, m.request), 0);
+	CHECK_EQ(b.frame.m.entry.attr.size, 0);
+}
+
+/* A file that is removed while it is open stays until the last close, and others do not wait for its holder. */
+static void test_orphan(void)
+{
+	struct vol_fid f, g;
+	struct vol_extent e = { 0 };
+	struct vol_message q = { .type = VOL_GETATTR };
+
+	CHECK_EQ(create(&a, "gone", 7, &f), 0);
+	CHECK_EQ(write_at(&a, 7, 0, pattern, 65536), 0);
+	CHECK_EQ(lease(&a, 7, true, false, &e), 1);
+	CHECK_EQ(unlink_name(&b, "gone"), 0);
+	CHECK_EQ(lookup(&b, "gone", &g), ENOENT);
+	CHECK(reads_as(&a, 7, 0, pattern, 65536));
+	q.getattr.file = f;
+	CHECK_EQ(ask(&a, &q), 0);
+	CHECK_EQ(a.frame.m.entry.attr.nlink, 0);
+	{
+		struct vol_message m = { .type = VOL_RELEASE, .request = a.next++, .release.handle = 7 };
+		bool answered = false, recalled = false;
+
+		a.answered = m.request;
+		peer_send(&a, &m);
+		while (!answered || !recalled) {
+			REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+			if (a.frame.m.type == VOL_RECALL) {
+				struct vol_message done = { .type = VOL_RECALLED, .request = a.frame.m.request };
+
+				peer_send(&a, &done);
+				recalled = true;
+			} else {
+				answered = a.frame.m.request == m.request;
+			}
+		}
+	}
+}
+
+static void test_locks(void)
+{
+	struct vol_fid f;
+	struct vol_message m = { .type = VOL_LOCK,
+				 .lock = { .handle = 8, .lock_owner = 1, .type = 1, .end = INT64_MAX, .pid = 11 } };
+	struct vol_message wait = m;
+
+	CHECK_EQ(create(&a, "locked", 8, &f), 0);
+	CHECK_EQ(open_file(&b, &f, 8, false), 0);
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(ask(&b, &m), EAGAIN);
+	wait.lock.wait = 1;
+	wait.request = b.next++;
+	peer_send(&b, &wait);
+	CHECK(peer_quiet(&b));
+	CHECK_EQ(release(&a, 8), 0);
+	CHECK_EQ(peer_wait(&b, wait.request), 0);
+	CHECK_EQ(release(&b, 8), 0);
+}
+
+/*
+ * The owner dies with an answer under way. The session asks the new one again; meanwhile another has made the old name
+ * anew: it must not be moved over the first.
+ */
+static void test_new_owner(void)
+{
+	struct vol_fid first, second, now;
+	struct vol_extent before = { 0 }, after = { 0 };
+	struct vol_message m, mine;
+
+	CHECK_EQ(create(&a, "old", 9, &first), 0);
+	CHECK_EQ(write_at(&a, 9, 0, pattern, 65536), 0);
+	CHECK_EQ(lease(&a, 9, true, false, &before), 1);
+	mine = rename_question(&a, "old", "new");
+	mine.request = a.next++;
+	a.answered = mine.request;
+	peer_send(&a, &mine);
+	CHECK_EQ(peer_wait(&a, mine.request), 0); /* and this answer is lost */
+	CHECK_EQ(create(&b, "old", 9, &second), 0);
+	CHECK_EQ(owner_end(SIGKILL), -SIGKILL);
+	owner_start();
+	peer_connect(&a);
+	CHECK_EQ(a.grace, 1);
+	a.answered = mine.request;
+	m = (struct vol_message){ .type = VOL_OPEN,
+				  .request = a.next++,
+				  .open = { .file = first, .flags = O_RDWR, .handle = 9, .reclaim = 1 } };
+	peer_send(&a, &m);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	m = (struct vol_message){ .type = VOL_LEASE,
+				  .request = a.next++,
+				  .lease = { .handle = 9, .length = 65536, .write = 1, .reclaim = 1 } };
+	peer_send(&a, &m);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	{
+		struct reader r = reader_of(a.frame.m.extents.list.data, a.frame.m.extents.list.len);
+
+		REQUIRE(reader_left(&r));
+		vol_get_extent(&r, &after);
+		CHECK_EQ(before.physical, after.physical);
+	}
+	/* Asked again, twice. */
+	peer_send(&a, &mine);
+	CHECK_EQ(peer_wait(&a, mine.request), 0);
+	peer_send(&a, &mine);
+	CHECK_EQ(peer_wait(&a, mine.request), 0);
+	peer_ready(&a);
+	peer_connect(&b);
+	CHECK_EQ(b.grace, 1);
+	peer_ready(&b);
+	CHECK_EQ(lookup(&b, "new", &now), 0);
+	CHECK(vol_fid_equal(&now, &first));
+	CHECK_EQ(lookup(&b, "old", &now), 0);
+	CHECK(vol_fid_equal(&now, &second));
+	CHECK(reads_as(&a, 9, 0, pattern, 65536));
+}
+
+/* Who does not come back is waited for, until it is said that it cannot write any more. */
+static void test_fenced(void)
+{
+	struct vol_message q = { .type = VOL_STATUS },
+			   f = { .type = VOL_FENCED, .fenced = { .node = 1, .incarnation = 1 } }, answer;
+
+	CHECK_EQ(owner_end(SIGKILL), -SIGKILL);
+	owner_start();
+	peer_connect(&b);
+	peer_ready(&b);
+	CHECK_EQ(ask_control(&q, &answer), 0);
+	CHECK_EQ(answer.status_is.waiting_for, 1 << 1);
+	CHECK_EQ(ask_control(&f, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+	CHECK_EQ(ask_control(&q, &answer), 0);
+	CHECK_EQ(answer.status_is.waiting_for, 0);
+	link_free(a.link);
+	link_frame_done(&a.frame);
+	peer_new(&a, 1);
+	CHECK_EQ(a.grace, 0);
+}
+
+static void run(const char *filesystem)
+{
+	rig_start(filesystem);
+	owner_start();
+	peer_new(&a, 1);
+	peer_new(&b, 2);
+	test_names();
+	test_data();
+	test_leases();
+	test_orphan();
+	test_locks();
+	test_new_owner();
+	test_fenced();
+	peer_bye(&a);
+	peer_bye(&b);
+	CHECK_EQ(owner_end(SIGTERM), 0);
+	rig_fsck(!strcmp(filesystem, "xfs"));
+	loop_free(&rig.loop);
+}
+
+int main(int argc, char **argv)
+{
+	run(argc > 1 ? argv[1] : "ext4");
+	return check_result();
+}
