@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/xattr.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,8 +103,7 @@ static int set_by_rights(struct request *r, struct file *file)
 	return ret;
 }
 
-/* As a write or a truncation by somebody else than root would. */
-static int drop_set_id(struct file *file)
+int file_drop_set_id(const struct file *file)
 {
 	struct stat st;
 	char path[FILES_PATH_SIZE];
@@ -129,12 +129,12 @@ int do_setattr(struct request *r)
 		if (!ret)
 			ret = file_truncate(r->owner, r->session, h.file, q->size);
 		if (!ret && q->cred.uid)
-			ret = drop_set_id(h.file);
+			ret = file_drop_set_id(h.file);
 	}
 	if (!ret && q->valid & ~(uint32_t)VOL_SET_SIZE)
 		ret = set_by_rights(r, h.file);
 	if (!ret && q->valid & VOL_SET_KILL_PRIV)
-		ret = drop_set_id(h.file);
+		ret = file_drop_set_id(h.file);
 	if (ret)
 		return ret;
 	commit_wait(&r->owner->committer);
@@ -209,12 +209,24 @@ int do_getxattr(struct request *r)
 	return 0;
 }
 
+/*
+ * A thread keeps the capabilities that are none over files, so the kernel does not judge these two kinds as it would
+ * judge a user: the node's kernel has, and so do we.
+ */
+static bool is_of_root(const char *name)
+{
+	return !strncmp(name, XATTR_TRUSTED_PREFIX, strlen(XATTR_TRUSTED_PREFIX)) ||
+	       !strncmp(name, XATTR_SECURITY_PREFIX, strlen(XATTR_SECURITY_PREFIX));
+}
+
 static int set_xattr(struct request *r, const struct file *file)
 {
 	const struct vol_setxattr *q = &question(r)->setxattr;
 	char path[FILES_PATH_SIZE];
 	rights_scope int ret = rights_take(&q->cred);
 
+	if (!ret && q->cred.uid && is_of_root(q->name))
+		ret = -EPERM;
 	if (ret)
 		return ret;
 	files_path(file, path);

@@ -125,6 +125,39 @@ void recall_answered(struct owner *o, struct session *s, const struct vol_messag
 	pthread_mutex_unlock(&o->lock);
 }
 
+static bool is_given_up(const struct owner *o, const struct session *s)
+{
+	return o->stopping || (s && s->state == SESSION_GONE);
+}
+
+/* With NULL for `deadline` as long as it takes; an absolute time of CLOCK_REALTIME. owner.lock is held. */
+static int claim_wait(struct owner *o, struct session *s, const struct grant_want *want,
+		      const struct timespec *deadline, uint64_t *ret_claim)
+{
+	bool late = false;
+	int ret;
+
+	while ((ret = is_given_up(o, s) ? NO_ANSWER
+					: grant_claim(o->grants, want, 1, s ? s->slot : SESSION_NOBODY, NULL,
+						      ret_claim)) == -ENOBUFS)
+		pthread_cond_wait(&o->changed, &o->lock);
+	if (ret)
+		return ret;
+	owner_pump(o);
+	while (!grant_claim_ready(o->grants, *ret_claim)) {
+		if (is_given_up(o, s) || late) {
+			grant_end(o->grants, *ret_claim);
+			owner_pump(o);
+			return late ? -ETIMEDOUT : NO_ANSWER;
+		}
+		if (deadline)
+			late = pthread_cond_timedwait(&o->changed, &o->lock, deadline) == ETIMEDOUT;
+		else
+			pthread_cond_wait(&o->changed, &o->lock);
+	}
+	return 0;
+}
+
 int claim_take(struct owner *o, struct session *s, const struct file *file, uint32_t what, uint64_t start, uint64_t end,
 	       uint64_t *ret_claim)
 {
@@ -135,26 +168,21 @@ int claim_take(struct owner *o, struct session *s, const struct file *file, uint
 	int ret;
 
 	pthread_mutex_lock(&o->lock);
-	for (;;) {
-		ret = o->stopping
-			      ? NO_ANSWER
-			      : grant_claim(o->grants, &want, 1,
-					    s && s->state != SESSION_GONE ? s->slot : SESSION_NOBODY, NULL, ret_claim);
-		if (ret != -ENOBUFS)
-			break;
-		pthread_cond_wait(&o->changed, &o->lock);
-	}
-	if (!ret)
-		owner_pump(o);
-	while (!ret && !grant_claim_ready(o->grants, *ret_claim)) {
-		if (o->stopping) {
-			grant_end(o->grants, *ret_claim);
-			owner_pump(o);
-			ret = NO_ANSWER;
-			break;
-		}
-		pthread_cond_wait(&o->changed, &o->lock);
-	}
+	ret = claim_wait(o, s, &want, NULL, ret_claim);
+	pthread_mutex_unlock(&o->lock);
+	return ret;
+}
+
+int claim_take_all(struct owner *o, const struct vol_fid *file, uint32_t timeout_ms, uint64_t *ret_claim)
+{
+	const struct grant_want want = { .file = file, .what = VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, .length = NO_END };
+	struct timespec deadline;
+	int ret;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += timeout_ms / MS_PER_SECOND + 1;
+	pthread_mutex_lock(&o->lock);
+	ret = claim_wait(o, NULL, &want, &deadline, ret_claim);
 	pthread_mutex_unlock(&o->lock);
 	return ret;
 }

@@ -280,19 +280,6 @@ static void write_answer(struct request *r, const struct write *w, const struct 
 	atomic_fetch_add(&r->owner->counters.ops, 1);
 }
 
-static int drop_set_id(const struct file *file)
-{
-	struct stat st;
-	char path[FILES_PATH_SIZE];
-	mode_t drop;
-
-	if (fstat(file->path_fd, &st))
-		return -errno;
-	drop = S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0);
-	files_path(file, path);
-	return st.st_mode & drop && chmod(path, st.st_mode & 07777 & ~drop) ? -errno : 0;
-}
-
 static int write_plain(struct write *w, bool sync, struct vol_attr *ret_attr)
 {
 	int ret = write_begin(w);
@@ -398,7 +385,7 @@ int do_write(struct request *r)
 	else if (w.len > VOL_IO_MAX || !w.len)
 		ret = -EINVAL;
 	if (!ret && q->kill_priv)
-		ret = drop_set_id(h->file);
+		ret = file_drop_set_id(h->file);
 	if (!ret && w.append) {
 		ret = write_append(r, &w, h->flags & O_DSYNC);
 	} else if (!ret) {

@@ -9,9 +9,10 @@
 #include "csvfs/io/device.h"
 #include "csvfs/io/trailer.h"
 
-#define MOUNT_RELEASE_MS 20000 /* a superblock of a process that died goes within this time, or the mount is refused \
-				*/
-#define MOUNT_PAGE 4096u       /* of the page cache */
+#define MOUNT_RELEASE_MS                                                                                       \
+	20000		 /* a superblock of a process that died goes within this time, or the mount is refused \
+			  */
+#define MOUNT_PAGE 4096u /* of the page cache */
 
 struct mount_options {
 	const char *device, *dir;

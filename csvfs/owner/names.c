@@ -331,6 +331,7 @@ static int open_old(struct request *r, const struct named *n, struct file **ret_
 {
 	const struct vol_create *q = &question(r)->create;
 	struct files *f = &r->owner->files;
+	int access = (int)(q->flags & O_ACCMODE);
 	int fd, ret = q->flags & O_EXCL ? -EEXIST : find(f, n->parent[0], n->intent.name[0], ret_file);
 
 	if (ret)
@@ -338,7 +339,7 @@ static int open_old(struct request *r, const struct named *n, struct file **ret_
 	if (S_ISDIR((*ret_file)->type))
 		return -EISDIR;
 	ret = rights_take(&q->cred);
-	fd = ret ? ret : files_reopen(f, *ret_file, (int)(q->flags & O_ACCMODE));
+	fd = ret ? ret : files_reopen(f, *ret_file, q->flags & O_TRUNC && access == O_RDONLY ? O_RDWR : access);
 	rights_drop();
 	if (fd < 0)
 		return fd;

@@ -12,12 +12,14 @@
 static int may_open(struct request *r, const struct file *file)
 {
 	const struct vol_open *q = &question(r)->open;
-	int fd, ret;
+	int flags = (int)(q->flags & (O_ACCMODE | O_DIRECTORY | O_NOATIME)), fd, ret;
 
+	if (q->flags & O_TRUNC && (flags & O_ACCMODE) == O_RDONLY)
+		flags |= O_RDWR; /* who cuts a file must be allowed to write it */
 	if (!S_ISREG(file->type) && !S_ISDIR(file->type))
 		return -EINVAL; /* devices, pipes and sockets are opened by the node's own kernel */
 	ret = rights_take(&q->cred);
-	fd = ret ? ret : files_reopen(&r->owner->files, file, (int)(q->flags & (O_ACCMODE | O_DIRECTORY | O_NOATIME)));
+	fd = ret ? ret : files_reopen(&r->owner->files, file, flags);
 	rights_drop();
 	if (fd >= 0)
 		close(fd);

@@ -18,11 +18,11 @@ static int do_ping(struct request *r)
 	return 0;
 }
 
-/* Its answer is the last thing that goes out: the session is forgotten after it. */
 static int do_bye(struct request *r)
 {
-	link_send(r->conn->link, &r->answer);
-	session_end(r->owner, r->session);
+	session_end(r->owner, r->session, r);
+	link_send(r->conn->link, &r->answer); /* by the connection it came by, which is dead for everything else */
+	link_shutdown(r->conn->link);
 	return NO_ANSWER;
 }
 

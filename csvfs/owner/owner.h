@@ -31,7 +31,7 @@
 #define CONNECTIONS_MAX 512u
 #define HANDSHAKE_MS 5000u
 #define WORKERS_IDLE_MAX 16u /* threads that are kept */
-#define WORKERS_MAX 1024u
+#define WORKERS_MAX 4096u
 #define ALLOC_CHUNK (1u << 20) /* what is lent to be written is allocated in such pieces */
 #define RECALL_MS 10000u
 #define GRANT_FILES_MAX 65536u
@@ -74,7 +74,9 @@ struct session {
 	uint64_t id, incarnation;
 	enum session_state state;
 	uint32_t refs;	    /* connections and requests */
-	uint32_t repeating; /* requests of the class REPEAT that workers have or will have */
+	uint32_t requests;  /* that workers have or will have */
+	uint32_t repeating; /* those of the class REPEAT */
+	bool forgotten;	    /* gone, and no table knows it any more */
 	struct conn *main;  /* recalls go there; NULL: it is reconnecting */
 	struct handle *handles[HANDLE_BUCKETS];
 	uint32_t n_handles;
@@ -176,8 +178,11 @@ void session_welcomed(struct owner *o, struct conn *c);
 int sessions_load(struct owner *o); /* before threads: those of the trailer, grace */
 int sessions_init(struct owner *o); /* before threads: the tables of csvfs/core */
 void session_put(struct owner *o, struct session *s);
-/* BYE or fenced: what it had is gone. owner.lock is taken, and the trailer written. */
-void session_end(struct owner *o, struct session *s);
+/*
+ * BYE or fenced: no request of it is under way any more when this returns, and what it had is gone, also from the
+ * trailer. `last`: the BYE itself, which is still to be answered; NULL: none. owner.lock is taken.
+ */
+void session_end(struct owner *o, struct session *s, const struct request *last);
 void session_ready(struct owner *o, struct session *s);
 void session_fenced(struct owner *o, uint32_t node, uint64_t incarnation); /* owner.lock is taken */
 
@@ -208,6 +213,8 @@ static inline bool handle_writes(const struct handle *h)
  */
 int claim_take(struct owner *o, struct session *s, const struct file *file, uint32_t what, uint64_t start, uint64_t end,
 	       uint64_t *ret_claim);
+/* The same, of all of a file, for the owner itself; -ETIMEDOUT after timeout_ms. */
+int claim_take_all(struct owner *o, const struct vol_fid *file, uint32_t timeout_ms, uint64_t *ret_claim);
 void claim_end(struct owner *o, uint64_t claim);
 /* What core has to do, after each call of it. owner.lock is held. */
 void owner_pump(struct owner *o);
@@ -248,6 +255,8 @@ int do_getxattr(struct request *r);
 int do_setxattr(struct request *r);
 int do_readlink(struct request *r);
 int do_readdir(struct request *r);
+/* As a write or a truncation by somebody else than root would. */
+int file_drop_set_id(const struct file *file);
 void file_touch(struct file *file, int64_t mtime_ns);
 
 /* open.c, data.c, space.c */
@@ -269,6 +278,7 @@ int do_cancel(struct request *r);
 void locks_pump(struct owner *o); /* answers what waits no more; owner.lock is held */
 
 /* owner_control.c */
+int owner_thaw(struct owner *o);
 void owner_control(void *user, const struct vol_message *question, struct vol_message *answer);
 
 /* owner_main.c */

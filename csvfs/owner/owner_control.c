@@ -50,11 +50,13 @@ static void status(struct owner *o, struct vol_status_is *s)
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* Everything that is lent comes back; nothing is lent from now on. */
+/*
+ * Everything that is lent comes back; nothing is lent from now on. Not for ever: this thread is the one that is told
+ * that a silent node has been fenced.
+ */
 static int take_all_back(struct owner *o)
 {
 	struct vol_fid fid;
-	struct file key = { 0 };
 	uint32_t cursor = 0;
 	uint64_t claim;
 	bool more;
@@ -66,15 +68,14 @@ static int take_all_back(struct owner *o)
 		pthread_mutex_unlock(&o->lock);
 		if (!more)
 			return 0;
-		key.fid = fid;
-		ret = claim_take(o, NULL, &key, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, 0, NO_END, &claim);
+		ret = claim_take_all(o, &fid, o->options.recall_ms, &claim);
 		if (ret)
 			return ret;
 		claim_end(o, claim);
 	}
 }
 
-static int thaw(struct owner *o)
+int owner_thaw(struct owner *o)
 {
 	int ret = ioctl(o->mount.root_fd, FITHAW, 0) ? -errno : 0;
 
@@ -134,7 +135,7 @@ void owner_control(void *user, const struct vol_message *question, struct vol_me
 		session_fenced(o, question->fenced.node, question->fenced.incarnation);
 		break;
 	case VOL_FREEZE:
-		ret = question->freeze.on ? freeze(o) : thaw(o);
+		ret = question->freeze.on ? freeze(o) : owner_thaw(o);
 		break;
 	case VOL_TRIM:
 		ret = trim(o, question->trim.minimum, &answer->data.value);

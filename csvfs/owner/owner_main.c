@@ -327,6 +327,8 @@ static int run(struct owner *o, const sigset_t *signals)
 		if (!ret)
 			sigwait(signals, &signal);
 		volume_control_free(control);
+		if (o->frozen)
+			owner_thaw(o); /* what is under way could not end */
 		if (o->listener >= 0)
 			server_stop(o);
 		committer_stop(&o->committer);

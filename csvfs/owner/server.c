@@ -158,6 +158,7 @@ static void request_free(struct request *r)
 	pthread_mutex_lock(&o->lock);
 	if (r->class == REQUEST_REPEAT)
 		r->session->repeating--;
+	r->session->requests--;
 	session_put(o, r->session);
 	conn_put(r->conn);
 	o->n_requests--;
@@ -267,6 +268,7 @@ static void take_request(struct conn *c, struct link_frame *f)
 	if (run) {
 		c->refs++;
 		r->session->refs++;
+		r->session->requests++;
 		o->n_requests++;
 		if (r->class == REQUEST_REPEAT)
 			r->session->repeating++;

@@ -258,17 +258,27 @@ void session_ready(struct owner *o, struct session *s)
 	grace_look(o);
 }
 
-/* Its memory stays until its last request lets go. owner.lock is held. */
-static void forget(struct owner *o, struct session *s)
+/* Nothing new of it begins, and what waits gives up; owner.lock is held. */
+static void stop_requests(struct owner *o, struct session *s, const struct request *last)
 {
 	s->state = SESSION_GONE;
+	s->main = NULL;
 	for (struct conn *c = o->conns; c; c = c->next) {
 		if (c->session != s)
 			continue;
 		c->dead = true;
-		link_shutdown(c->link);
+		if (!last || c != last->conn)
+			link_shutdown(c->link);
 	}
-	s->main = NULL;
+	pthread_cond_broadcast(&o->changed);
+	/* A write that goes on would reach the file after it has been said that this session writes no more. */
+	while (s->requests > (last ? 1u : 0u))
+		pthread_cond_wait(&o->changed, &o->lock);
+}
+
+/* owner.lock is held; no request of it is under way. */
+static void forget(struct owner *o, struct session *s)
+{
 	for (uint32_t i = 0; i < HANDLE_BUCKETS; i++)
 		while (s->handles[i])
 			handle_take_out(o, s, &s->handles[i]);
@@ -281,24 +291,31 @@ static void forget(struct owner *o, struct session *s)
 	grace_look(o);
 }
 
-void session_end(struct owner *o, struct session *s)
+void session_end(struct owner *o, struct session *s, const struct request *last)
 {
 	const struct trailer_session none = { 0 };
 	int ret;
 
 	pthread_mutex_lock(&o->lock);
+	s->refs++;
 	if (s->state == SESSION_GONE) {
+		/* Another thread is at it: it is over when that one says so. */
+		while (!s->forgotten && !last)
+			pthread_cond_wait(&o->changed, &o->lock);
+		session_put(o, s);
 		pthread_mutex_unlock(&o->lock);
 		return;
 	}
-	s->refs++;
-	forget(o, s);
+	stop_requests(o, s, last);
 	pthread_mutex_unlock(&o->lock);
 	/* Not in use any more until session_put(): nobody else writes this place. */
 	ret = trailer_write_session(&o->mount.trailer, s->slot, &none);
 	if (ret)
 		owner_fence(o, "the list of sessions cannot be written", ret);
 	pthread_mutex_lock(&o->lock);
+	forget(o, s);
+	s->forgotten = true;
+	pthread_cond_broadcast(&o->changed);
 	session_put(o, s);
 	pthread_mutex_unlock(&o->lock);
 }
@@ -310,14 +327,14 @@ void session_fenced(struct owner *o, uint32_t node, uint64_t incarnation)
 	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++) {
 		pthread_mutex_lock(&o->lock);
 		s = o->sessions[i];
-		if (s && (s->state == SESSION_GONE || s->node != node || s->incarnation > incarnation))
+		if (s && (s->forgotten || s->node != node || s->incarnation > incarnation))
 			s = NULL;
 		if (s)
 			s->refs++;
 		pthread_mutex_unlock(&o->lock);
 		if (!s)
 			continue;
-		session_end(o, s);
+		session_end(o, s, NULL);
 		pthread_mutex_lock(&o->lock);
 		session_put(o, s);
 		pthread_mutex_unlock(&o->lock);
@@ -329,7 +346,7 @@ void session_fenced(struct owner *o, uint32_t node, uint64_t incarnation)
 static struct session *find(struct owner *o, uint64_t id)
 {
 	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++)
-		if (o->sessions[i] && o->sessions[i]->id == id && o->sessions[i]->state != SESSION_GONE)
+		if (o->sessions[i] && o->sessions[i]->id == id && !o->sessions[i]->forgotten)
 			return o->sessions[i];
 	return NULL;
 }
@@ -424,6 +441,8 @@ static int join(struct owner *o, struct conn *c, const struct vol_message *m)
 	}
 	if (s->node != h->node)
 		return -EPERM;
+	if (s->state == SESSION_GONE)
+		return -ESTALE;
 	if (s->state == SESSION_EXPECTED)
 		s->state = SESSION_RECLAIMING;
 	c->session = s;

@@ -203,7 +203,9 @@ static inline void peer_ready(struct peer *p)
 
 static inline void peer_new(struct peer *p, uint32_t node)
 {
-	*p = (struct peer){ .session = 1000 + node, .next = 1, .node = node };
+	static uint64_t session = 1000; /* never the same twice: what is known of one holds for ever */
+
+	*p = (struct peer){ .session = ++session, .next = 1, .node = node };
 	peer_connect(p);
 	peer_ready(p);
 }

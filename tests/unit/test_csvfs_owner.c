@@ -327,6 +327,140 @@ static void test_fenced(void)
 	CHECK_EQ(a.grace, 0);
 }
 
+/* A write that waits for a silent holder: when its own session is fenced, it must never reach the file. */
+static void test_fenced_write(void)
+{
+	struct vol_message f = { .type = VOL_FENCED, .fenced = { .node = 2, .incarnation = 1 } }, answer, m;
+	struct vol_message done = { .type = VOL_RECALLED };
+	struct vol_extent e = { 0 };
+	struct vol_fid file;
+
+	CHECK_EQ(create(&a, "fenced", 20, &file), 0);
+	CHECK_EQ(write_at(&a, 20, 0, pattern, 8192), 0);
+	CHECK_EQ(lease(&a, 20, true, false, &e), 1);
+	CHECK_EQ(open_file(&b, &file, 20, false), 0);
+	m = write_question(20, 100, "stale", 5);
+	m.request = b.next++;
+	peer_send(&b, &m);
+	REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+	REQUIRE(a.frame.m.type == VOL_RECALL);
+	done.request = a.frame.m.request;
+	CHECK_EQ(ask_control(&f, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+	CHECK_EQ(link_receive(b.link, &b.frame, RIG_MS), -ECONNRESET);
+	peer_send(&a, &done);
+	CHECK(reads_as(&a, 20, 0, pattern, 8192));
+	CHECK_EQ(release(&a, 20), 0);
+	link_free(b.link);
+	link_frame_done(&b.frame);
+	peer_new(&b, 2);
+}
+
+/* Appending is not repeatable: the new owner knows what the one before has done of it. */
+static void test_append_again(void)
+{
+	struct vol_message m, hello = { .type = VOL_READY };
+	struct vol_fid f;
+
+	CHECK_EQ(create(&a, "log", 21, &f), 0);
+	CHECK_EQ(write_at(&a, 21, 0, "12345", 5), 0);
+	m = write_question(21, 0, "67890", 5);
+	m.write.append = 1;
+	m.request = a.next++;
+	a.answered = m.request;
+	peer_send(&a, &m);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	CHECK_EQ(owner_end(SIGKILL), -SIGKILL);
+	owner_start();
+	peer_connect(&a);
+	a.answered = m.request;
+	{
+		struct vol_message o = { .type = VOL_OPEN,
+					 .request = a.next++,
+					 .open = { .file = f, .flags = O_RDWR, .handle = 21, .reclaim = 1 } };
+
+		peer_send(&a, &o);
+		CHECK_EQ(peer_wait(&a, o.request), 0);
+	}
+	peer_send(&a, &m);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	CHECK_EQ(a.frame.m.written.size, 5);
+	CHECK_EQ(a.frame.m.written.offset, 5);
+	CHECK_EQ(a.frame.m.written.attr.size, 10);
+	CHECK_EQ(ask(&a, &hello), 0);
+	peer_connect(&b);
+	peer_ready(&b);
+	CHECK(reads_as(&a, 21, 0, (const uint8_t *)"1234567890", 10));
+	CHECK_EQ(release(&a, 21), 0);
+}
+
+static void test_freeze(void)
+{
+	struct vol_message freeze = { .type = VOL_FREEZE, .freeze.on = 1 }, thaw = { .type = VOL_FREEZE }, answer, m;
+	struct vol_extent e = { 0 };
+	struct vol_fid f;
+
+	CHECK_EQ(create(&a, "frozen", 22, &f), 0);
+	CHECK_EQ(write_at(&a, 22, 0, pattern, 8192), 0);
+	CHECK_EQ(ask_control(&freeze, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+	CHECK_EQ(lease(&a, 22, false, false, &e), 0);
+	m = write_question(22, 0, "x", 1);
+	m.request = a.next++;
+	a.answered = m.request;
+	peer_send(&a, &m);
+	CHECK(peer_quiet(&a));
+	CHECK_EQ(ask_control(&thaw, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	CHECK_EQ(lease(&a, 22, false, false, &e), 1);
+}
+
+/*
+ * Power loss: a copy of the device as it is at one moment, without what the owner still had in memory. What was
+ * answered is there.
+ */
+static void test_power_loss(bool xfs)
+{
+	struct loop live = rig.loop;
+	struct vol_fid f, g;
+	off_t size = lseek(live.file, 0, SEEK_END), at = 0;
+	struct vol_message m;
+	struct loop copy = loop_new((uint64_t)size, 512);
+
+	CHECK_EQ(create(&a, "kept", 23, &f), 0);
+	CHECK_EQ(write_at(&a, 23, 0, pattern, 70000), 0);
+	m = rename_question(&a, "kept", "moved");
+	CHECK_EQ(ask(&a, &m), 0);
+	m = write_question(23, 0, pattern + 7, 3000);
+	m.write.append = 1;
+	CHECK_EQ(ask(&a, &m), 0);
+	while (at < size) {
+		loff_t from = at, to = at;
+		ssize_t n = copy_file_range(live.file, &from, copy.file, &to, (size_t)(size - at), 0);
+
+		REQUIRE(n > 0);
+		at += n;
+	}
+	CHECK_EQ(owner_end(SIGKILL), -SIGKILL);
+	rig.loop = copy;
+	owner_start();
+	peer_connect(&a);
+	CHECK_EQ(open_file(&a, &f, 23, true), 0);
+	peer_ready(&a);
+	peer_connect(&b);
+	peer_ready(&b);
+	CHECK_EQ(lookup(&b, "moved", &g), 0);
+	CHECK(vol_fid_equal(&f, &g));
+	CHECK_EQ(lookup(&b, "kept", &g), ENOENT);
+	CHECK(reads_as(&a, 23, 0, pattern, 70000));
+	CHECK(reads_as(&a, 23, 70000, pattern + 7, 3000));
+	rig.loop = live;
+	rig_fsck(xfs);
+	rig.loop = copy;
+	loop_free(&live);
+}
+
 static void run(const char *filesystem)
 {
 	rig_start(filesystem);
@@ -340,6 +474,10 @@ static void run(const char *filesystem)
 	test_locks();
 	test_new_owner();
 	test_fenced();
+	test_fenced_write();
+	test_append_again();
+	test_freeze();
+	test_power_loss(!strcmp(filesystem, "xfs"));
 	peer_bye(&a);
 	peer_bye(&b);
 	CHECK_EQ(owner_end(SIGTERM), 0);
@@ -347,8 +485,27 @@ static void run(const char *filesystem)
 	loop_free(&rig.loop);
 }
 
-int main(int argc, char **argv)
+/* Each in a process of its own: the owner is one. */
+static void run_apart(const char *filesystem)
 {
-	run(argc > 1 ? argv[1] : "ext4");
+	int status;
+	pid_t pid = fork();
+
+	REQUIRE(pid >= 0);
+	if (!pid) {
+		run(filesystem);
+		exit(check_result());
+	}
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_SKIP)
+		exit(CHECK_SKIP);
+	if (!CHECK(WIFEXITED(status) && !WEXITSTATUS(status)))
+		fprintf(stderr, "\twith %s\n", filesystem);
+}
+
+int main(void)
+{
+	run_apart("ext4");
+	run_apart("xfs");
 	return check_result();
 }
