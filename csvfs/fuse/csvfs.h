@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program csvfs: a volume on one node. What its files share.
+ *
+ * Threads: those of libfuse, which wait in session_ask() for the owner; one that connects and recovers (session.c); one per
+ * connection that receives; a ticker; a control thread. Order of locks: csvfs.table, inode.lock, session.lock. Nobody waits for
+ * the owner with one of them held, nor while he uses leased extents (struct io_use).
+ */
+#ifndef CSVFS_FUSE_CSVFS_H
+#define CSVFS_FUSE_CSVFS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "csvfs/core/extent_map.h"
+#include "csvfs/core/pending.h"
+#include "csvfs/core/queue.h"
+#include "csvfs/io/device.h"
+#include "csvfs/io/link.h"
+#include "csvfs/io/trailer.h"
+#include "csvfs/io/volume_control.h"
+
+#define DATA_LINKS 2
+#define LINKS (1 + DATA_LINKS)
+#define INODE_BUCKETS 4096
+#define PAUSE_MAX_MS 120000u
+
+/* --- the connection to the owner --- */
+
+/* A question that is under way: in the frame of the thread that waits for it. */
+struct call {
+	struct vol_message q; /* its spans stay valid until it is answered */
+	struct link_frame answer;
+	uint64_t generation; /* of the ownership that answered */
+	pthread_cond_t changed;
+	int error; /* 0 or negative errno, when done */
+	bool done, sending, recovery;
+	/*
+	 * Called by the receiving thread when it was answered without an error, before anybody may find the next owner: so what the
+	 * owner has given (an open file, a lock) is reclaimed from then on.
+	 */
+	void (*answered)(struct call *c);
+	void *user;
+	enum pending_kind kind;
+	bool only_this_owner; /* a new one is not asked: it does not know what this is about (GIVE_BACK) */
+};
+
+enum session_state { SESSION_DOWN, SESSION_RECOVERING, SESSION_UP };
+
+struct session {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	enum session_state state;
+	struct pending_window window;
+	uint64_t id, epoch, owner; /* owner: of WELCOME; 0: never had one */
+	_Atomic uint64_t generation; /* rises with each new owner */
+	uint32_t owner_node, io_max;
+	bool lend;
+	struct vol_fid root;
+	bool has_root;
+	/* where it is said to be */
+	char address[TEXT_SIZE];
+	uint16_t port;
+	uint64_t told_epoch;
+	uint32_t told_node;
+	bool stopping, broken;
+	struct link *links[LINKS];
+	uint32_t senders; /* threads within link_send() */
+	uint32_t next_data;
+	uint64_t down_since_ms;
+	bool given_up; /* the pause was too long: EIO at once */
+	uint64_t pauses, paused_ms;
+};
+
+/* --- files --- */
+
+struct held_lock { /* granted by the owner; to be reclaimed from the next */
+	struct held_lock *next;
+	uint64_t handle, owner, start, end;
+	uint32_t pid;
+	uint8_t type;
+	bool flock;
+};
+
+struct range_wait { /* own writes to the same sectors, one after the other */
+	struct range_wait *next;
+	uint64_t from, to;
+};
+
+struct inode {
+	struct inode *next; /* in its bucket */
+	uint64_t refs;	    /* csvfs.table; the kernel's lookups and our own */
+	struct vol_fid fid;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct extent_map map;
+	struct io_drain drain;
+	/*
+	 * Bytes below are the file's, as far as extents are held there: what is at or above goes to the owner. A change of the
+	 * size recalls the extents around the end first.
+	 */
+	uint64_t end;
+	bool end_known; /* `end` is the size, as far as extents are held */
+	uint64_t seq; /* counts what makes an `end` that is on its way worthless: recalls, new extents */
+	uint64_t no_lease_until_ms, lease_length;
+	uint32_t redirected; /* reads and writes that were */
+	uint32_t opens;
+	uint32_t mode;
+	bool dirty, needs_sync, needs_flush;
+	int64_t mtime_ns; /* when dirty */
+	struct range_wait *ranges;
+	struct held_lock *locks;
+};
+
+struct handle {
+	struct queue all; /* csvfs.table */
+	uint64_t number;
+	struct inode *inode; /* NULL until it is open */
+	struct vol_fid fid;
+	uint32_t flags;
+	atomic_bool open; /* the owner has it; to be reclaimed */
+};
+
+struct counters {
+	_Atomic uint64_t direct_read, direct_written, redirected_read, redirected_written, direct_ops, redirected_ops, recalls;
+};
+
+struct csvfs {
+	/* options */
+	const char *device_path, *mount_point, *key_path, *control_path;
+	char owner_address[TEXT_SIZE];
+	uint16_t owner_port;
+	uint32_t node, pause_max_ms;
+	uint64_t incarnation;
+
+	struct device device;
+	struct trailer trailer;
+	struct trailer_header header;
+	struct link_key key;
+	struct fuse_session *fuse;
+	struct volume_control *control;
+	struct session session;
+	struct counters counters;
+	atomic_bool path_failed, redirect; /* redirect: by an administrator */
+	atomic_bool stopping;
+	pthread_t ticker;
+
+	pthread_mutex_t table;
+	struct inode *buckets[INODE_BUCKETS];
+	struct inode *root;
+	struct queue handles;
+	uint32_t n_inodes, n_handles;
+	_Atomic uint64_t next_handle;
+};
+
+extern struct csvfs csvfs;
+
+uint64_t now_ms(void);
+int64_t now_ns(void); /* CLOCK_REALTIME */
+
+/* --- session.c --- */
+
+int session_start(void);
+struct vol_fid session_root(void);
+/* BYE when it is up; then no more. */
+void session_stop(void);
+void session_set_owner(uint64_t epoch, uint32_t node, const char *address, uint16_t port);
+/*
+ * Asks the owner and waits for the answer, across reconnects and new owners. 0, or negative errno: the owner's, or EIO when
+ * there was no owner for pause_max. call_done() in either case.
+ */
+int session_ask(struct call *c);
+/* call.q zeroed but for its type. */
+void call_init(struct call *c, uint16_t type);
+void call_done(struct call *c);
+/* From another thread: the lock that `c` waits for is no longer wanted. */
+void session_cancel(struct call *c);
+/* The answer to a recall, if the owner is still the one who asked. */
+int session_recalled(uint64_t generation, uint64_t request, bool dirty, int64_t mtime_ns);
+/* Now and then: a pause that was too long, or the end of csvfs, ends the waiting. */
+void session_tick(void);
+enum vol_state session_view(enum vol_reason *ret_reason);
+
+/* --- recover.c: called by session.c --- */
+
+/* A new owner: leases are dropped and drained, handles and locks are reclaimed. -ECONNRESET: the connection is gone again. */
+int recover_session(void);
+void recall_received(const struct vol_message *m, uint64_t generation);
+
+/* --- inode.c --- */
+
+/* With a reference. NULL: no memory. */
+struct inode *inode_get(const struct vol_fid *fid);
+/* NULL: unknown. */
+struct inode *inode_find(const struct vol_fid *fid);
+void inode_ref(struct inode *i);
+void inode_put(struct inode *i, uint64_t n);
+/* Calls fn for every inode, which stays meanwhile. */
+void inodes_each(void (*fn)(struct inode *i));
+struct inode *inode_of(fuse_ino_t ino);
+/* The root's is known from the first owner on: waits for it, as a question would. */
+struct vol_fid fid_of(struct inode *i);
+static inline fuse_ino_t ino_of(const struct inode *i) { return i == csvfs.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)i; }
+/* Not open yet: before the owner is asked. */
+struct handle *handle_new(uint32_t flags);
+void handle_opened(struct call *c); /* call.answered of OPEN and CREATE; call.user: the handle */
+void handle_set_inode(struct handle *h, struct inode *i);
+void handle_free(struct handle *h);
+static inline struct handle *handle_of(const struct fuse_file_info *fi) { return (struct handle *)(uintptr_t)fi->fh; }
+
+/* --- file_io.c --- */
+
+bool direct_allowed(void);
+/* Bytes, or negative errno. */
+ssize_t data_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset);
+ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t flags, bool kill_priv);
+/* The owner is told of the time of direct writes. */
+void inode_touch(struct inode *i);
+int inode_sync(struct inode *i, bool data_only);
+/* At the last close. */
+void inode_give_back(struct inode *i);
+/* Drops all leases and waits until nothing uses them. */
+void inode_drop_leases(struct inode *i);
+void path_failed(int error);
+/* inode.lock is held; sends what io_ready() gives, with the lock let go for it. */
+void recalls_send(struct inode *i);
+
+/* --- locks.c --- */
+
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *l);
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *l, int sleep);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
+void locks_closed(struct inode *i, const struct handle *h, uint64_t lock_owner);
+void locks_released(struct inode *i, uint64_t handle);
+int locks_reclaim(struct inode *i);
+
+/* --- name_ops.c, file_ops.c: operations of FUSE --- */
+
+void call_cred(struct vol_cred *ret, fuse_req_t req);
+void stat_of(const struct vol_attr *a, struct stat *ret);
+void names_operations(struct fuse_lowlevel_ops *ops);
+void files_operations(struct fuse_lowlevel_ops *ops);
+/* With a lookup of the kernel's. False: no memory. */
+bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret);
+
+/* --- csvfs_main.c --- */
+
+void control_question(void *user, const struct vol_message *question, struct vol_message *answer);
+int csvfs_main(int argc, char **argv);
+
+#endif

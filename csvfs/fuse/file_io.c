@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads and writes: by leased extents straight on the device, everything else by the owner. A write holds its sectors against
+ * the session's other writes to the same file, so that a sector that is read, changed and written back loses nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "csvfs/fuse/csvfs.h"
+
+#define LEASE_FIRST (1u << 20)
+#define LEASE_LONGEST (64u << 20)
+#define LEASE_WORTH (64u << 10) /* a single read or write that is shorter is not worth a lease of its own */
+#define NO_LEASE_MS 1000
+#define PAGE 4096u
+
+bool direct_allowed(void) { return csvfs.session.lend && !csvfs.path_failed && !csvfs.redirect; }
+
+void path_failed(int error)
+{
+	if (!atomic_exchange(&csvfs.path_failed, true))
+		fprintf(stderr, "csvfs: %s: %s: by the owner until it works again\n", csvfs.device_path, strerror(-error));
+}
+
+/* --- leases --- */
+
+static bool map_room(struct inode *i, uint32_t more)
+{
+	uint32_t want = i->map.n + more + 2, capacity = i->map.capacity ? i->map.capacity : 16;
+	struct lent_extent *old = i->map.extents, *bigger;
+
+	if (want <= i->map.capacity)
+		return true;
+	while (capacity < want)
+		capacity *= 2;
+	bigger = malloc(capacity * sizeof(*bigger));
+	if (!bigger)
+		return false;
+	extent_map_move(&i->map, bigger, capacity);
+	free(old);
+	return true;
+}
+
+/* The size, unless a recall or another lease comes in between; then whoever needs it asks again. */
+static void learn_end(struct inode *i)
+{
+	uint64_t seq;
+	struct call c;
+
+	call_init(&c, VOL_GETATTR);
+	c.q.getattr.file = i->fid;
+	pthread_mutex_lock(&i->lock);
+	seq = i->seq;
+	pthread_mutex_unlock(&i->lock);
+	if (!session_ask(&c)) {
+		pthread_mutex_lock(&i->lock);
+		if (seq == i->seq) {
+			i->end = c.answer.m.entry.attr.size;
+			i->end_known = true;
+		}
+		pthread_mutex_unlock(&i->lock);
+	}
+	call_done(&c);
+}
+
+/* inode.lock is held. True: something was added. */
+static bool add_extents(struct inode *i, const struct call *c)
+{
+	const struct vol_extents *e = &c->answer.m.extents;
+	uint32_t n = (uint32_t)(e->list.len / VOL_EXTENT_SIZE);
+	cleanup_free struct vol_extent *list = calloc(n + 1, sizeof(*list));
+	struct reader r = reader_of(e->list.data, e->list.len);
+	int added;
+
+	if (!n || !list || n > VOL_EXTENTS_MAX || c->generation != csvfs.session.generation || !map_room(i, 2 * n))
+		return false;
+	for (uint32_t k = 0; k < n; k++)
+		vol_get_extent(&r, &list[k]);
+	if (r.bad)
+		return false;
+	added = extent_map_add(&i->map, list, n, e->grant, c->q.lease.write, e->sole);
+	if (added <= 0)
+		return false;
+	i->seq++;
+	i->end_known = false;
+	if (list[0].offset < i->end)
+		i->end = list[0].offset;
+	return true;
+}
+
+/* Asks for a lease of what is needed and some more. True: there may be one now. */
+static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool write)
+{
+	struct inode *i = h->inode;
+	struct call c;
+	bool added = false;
+	int error;
+
+	pthread_mutex_lock(&i->lock);
+	i->redirected++;
+	if ((length < LEASE_WORTH && i->redirected < 2) || now_ms() < i->no_lease_until_ms || !extent_map_ask_begin(&i->map)) {
+		pthread_mutex_unlock(&i->lock);
+		return false;
+	}
+	i->lease_length = i->lease_length ? i->lease_length * 4 : LEASE_FIRST;
+	if (i->lease_length > LEASE_LONGEST)
+		i->lease_length = LEASE_LONGEST;
+	call_init(&c, VOL_LEASE);
+	c.q.lease = (struct vol_lease){ .handle = h->number, .offset = offset, .write = write,
+					.length = length > i->lease_length ? length : i->lease_length };
+	pthread_mutex_unlock(&i->lock);
+	error = session_ask(&c);
+	pthread_mutex_lock(&i->lock);
+	if (!error)
+		added = add_extents(i, &c);
+	if (!added)
+		i->no_lease_until_ms = now_ms() + NO_LEASE_MS;
+	extent_map_ask_end(&i->map);
+	pthread_mutex_unlock(&i->lock);
+	call_done(&c);
+	if (added)
+		learn_end(i);
+	return added;
+}
+
+/* --- pieces --- */
+
+/*
+ * How to do the beginning of [offset, offset + length), and the use of it begun unless it is redirected; inode.lock is held.
+ * ret->length: whole sectors for PIECE_DIRECT, also when the file ends within the last.
+ */
+static void piece_begin(struct inode *i, uint64_t offset, uint64_t length, bool write, struct extent_piece *ret, struct io_use *use)
+{
+	const uint32_t sector = csvfs.device.sector;
+	uint64_t from;
+
+	if (!direct_allowed() || !extent_map_find(&i->map, offset, length, write, sector, ret, 1))
+		*ret = (struct extent_piece){ .kind = PIECE_REDIRECT, .offset = offset, .length = length };
+	if (ret->kind == PIECE_REDIRECT)
+		return;
+	/* Writes stay within the size; of a read the sector with the end may be read. */
+	if (ret->offset >= i->end || (write && ret->offset + ret->length > i->end)) {
+		uint64_t whole = i->end > ret->offset ? (i->end - ret->offset) / sector * sector : 0;
+
+		if (ret->kind != PIECE_DIRECT || !whole) {
+			ret->kind = PIECE_REDIRECT;
+			return;
+		}
+		ret->length = whole;
+	}
+	from = ret->offset / sector * sector;
+	io_begin(&i->drain, use, from, (ret->offset + ret->length + sector - 1) / sector * sector - from,
+		 write && ret->kind == PIECE_PARTIAL);
+}
+
+static void piece_end(struct inode *i, struct io_use *use)
+{
+	pthread_mutex_lock(&i->lock);
+	if (io_end(&i->drain, use))
+		recalls_send(i);
+	if (!i->drain.n_uses)
+		pthread_cond_broadcast(&i->changed);
+	pthread_mutex_unlock(&i->lock);
+}
+
+/* Within one sector, by a bounce buffer. */
+static int partial_io(const struct extent_piece *p, uint8_t *buf, bool write)
+{
+	const uint32_t sector = csvfs.device.sector;
+	cleanup_free uint8_t *bounce = device_buffer(sector);
+	uint64_t at = p->physical / sector * sector;
+	size_t within = p->physical % sector;
+	int error = bounce ? device_read(&csvfs.device, bounce, sector, at) : -ENOMEM;
+
+	if (error)
+		return error;
+	if (!write) {
+		memcpy(buf, bounce + within, p->length);
+		return 0;
+	}
+	memcpy(bounce + within, buf, p->length);
+	return device_write(&csvfs.device, bounce, sector, at);
+}
+
+static int piece_io(const struct extent_piece *p, uint8_t *buf, bool write)
+{
+	int error;
+
+	if (p->kind == PIECE_PARTIAL)
+		error = partial_io(p, buf, write);
+	else if (write)
+		error = device_write(&csvfs.device, buf, p->length, p->physical);
+	else
+		error = device_read(&csvfs.device, buf, p->length, p->physical);
+	if (error && error != -ENOMEM)
+		path_failed(error);
+	return error;
+}
+
+/* --- read --- */
+
+static ssize_t redirected_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset)
+{
+	struct call c;
+	ssize_t ret;
+
+	call_init(&c, VOL_READ);
+	c.q.read = (struct vol_read){ .handle = h->number, .offset = offset,
+				      .size = len < csvfs.session.io_max ? (uint32_t)len : csvfs.session.io_max };
+	ret = session_ask(&c);
+	if (!ret) {
+		const struct span *b = &c.answer.m.data.bytes;
+
+		ret = (ssize_t)(b->len < c.q.read.size ? b->len : c.q.read.size);
+		if (ret)
+			memcpy(buf, b->data, (size_t)ret);
+		atomic_fetch_add(&csvfs.counters.redirected_read, (uint64_t)ret);
+		atomic_fetch_add(&csvfs.counters.redirected_ops, 1);
+	}
+	call_done(&c);
+	return ret;
+}
+
+/* What the piece tells of the file, 0: nothing any more. */
+static ssize_t direct_read(struct inode *i, const struct extent_piece *p, uint8_t *buf, struct io_use *use, uint64_t end)
+{
+	int error = piece_io(p, buf, false);
+	uint64_t n = p->offset + p->length > end ? end - p->offset : p->length;
+
+	piece_end(i, use);
+	if (error)
+		return error;
+	atomic_fetch_add(&csvfs.counters.direct_read, n);
+	atomic_fetch_add(&csvfs.counters.direct_ops, 1);
+	return (ssize_t)n;
+}
+
+struct transfer {
+	struct handle *h;
+	uint8_t *buf;
+	size_t len;
+	uint64_t offset;
+	bool write, asked, learned;
+};
+
+/* The next piece, with what is missing asked for once. False: the end of the file. */
+static bool next_piece(struct transfer *t, size_t done, struct extent_piece *p, struct io_use *use, uint64_t *ret_end)
+{
+	struct inode *i = t->h->inode;
+	uint64_t at = t->offset + done, left = t->len - done;
+
+	for (;;) {
+		bool held, known;
+
+		pthread_mutex_lock(&i->lock);
+		piece_begin(i, at, left, t->write, p, use);
+		*ret_end = i->end;
+		known = i->end_known;
+		held = false;
+		if (p->kind == PIECE_REDIRECT && direct_allowed()) {
+			struct extent_piece there;
+
+			held = extent_map_find(&i->map, at, 1, t->write, csvfs.device.sector, &there, 1) &&
+			       there.kind != PIECE_REDIRECT;
+		}
+		pthread_mutex_unlock(&i->lock);
+		if (p->kind != PIECE_REDIRECT || !direct_allowed())
+			return true;
+		if (held && known)
+			return t->write || at < *ret_end;
+		if (held && !t->learned) {
+			t->learned = true;
+			learn_end(i);
+			continue;
+		}
+		if (held || t->asked)
+			return true;
+		t->asked = true;
+		if (!ask_lease(t->h, at, left, t->write))
+			return true;
+	}
+}
+
+ssize_t data_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset)
+{
+	struct transfer t = { .h = h, .buf = buf, .len = len, .offset = offset };
+	struct extent_piece p;
+	struct io_use use;
+	size_t done = 0;
+	uint64_t end;
+
+	while (done < len && next_piece(&t, done, &p, &use, &end)) {
+		ssize_t n = -EIO;
+
+		if (p.kind != PIECE_REDIRECT)
+			n = direct_read(h->inode, &p, buf + done, &use, end);
+		if (n < 0)
+			n = redirected_read(h, buf + done, p.length, p.offset);
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* --- write --- */
+
+static bool overlaps_any(const struct inode *i, const struct range_wait *r)
+{
+	for (const struct range_wait *o = i->ranges; o; o = o->next)
+		if (o->from < r->to && r->from < o->to)
+			return true;
+	return false;
+}
+
+static void range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
+{
+	const uint32_t sector = csvfs.device.sector;
+
+	r->from = offset / sector * sector;
+	r->to = (offset + length + sector - 1) / sector * sector;
+	pthread_mutex_lock(&i->lock);
+	while (overlaps_any(i, r))
+		pthread_cond_wait(&i->changed, &i->lock);
+	r->next = i->ranges;
+	i->ranges = r;
+	pthread_mutex_unlock(&i->lock);
+}
+
+static void range_unlock(struct inode *i, struct range_wait *r)
+{
+	struct range_wait **at = &i->ranges;
+
+	pthread_mutex_lock(&i->lock);
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	pthread_cond_broadcast(&i->changed);
+	pthread_mutex_unlock(&i->lock);
+}
+
+static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, bool append, bool kill_priv)
+{
+	struct inode *i = h->inode;
+	struct call c;
+	ssize_t ret;
+
+	call_init(&c, VOL_WRITE);
+	c.q.write = (struct vol_write){ .handle = h->number, .offset = offset, .append = append, .kill_priv = kill_priv };
+	c.q.write.bytes = (struct span){ buf, len < csvfs.session.io_max ? len : csvfs.session.io_max };
+	pthread_mutex_lock(&i->lock);
+	i->needs_sync = true;
+	pthread_mutex_unlock(&i->lock);
+	ret = session_ask(&c);
+	if (!ret) {
+		ret = c.answer.m.written.size;
+		if ((size_t)ret > c.q.write.bytes.len)
+			ret = -EIO;
+		atomic_fetch_add(&csvfs.counters.redirected_written, (uint64_t)c.answer.m.written.size);
+		atomic_fetch_add(&csvfs.counters.redirected_ops, 1);
+		pthread_mutex_lock(&i->lock);
+		i->mode = c.answer.m.written.attr.mode;
+		pthread_mutex_unlock(&i->lock);
+	}
+	call_done(&c);
+	return ret;
+}
+
+static int direct_write(struct inode *i, const struct extent_piece *p, uint8_t *buf, struct io_use *use)
+{
+	int error = piece_io(p, buf, true);
+
+	/* Before the use ends: a recall that waits for it tells the time. Also a failed write may have changed something. */
+	pthread_mutex_lock(&i->lock);
+	i->dirty = i->needs_flush = true;
+	i->mtime_ns = now_ns();
+	pthread_mutex_unlock(&i->lock);
+	piece_end(i, use);
+	if (!error) {
+		atomic_fetch_add(&csvfs.counters.direct_written, p->length);
+		atomic_fetch_add(&csvfs.counters.direct_ops, 1);
+	}
+	return error;
+}
+
+/* Bytes, or negative errno when not even the first was written. */
+static ssize_t write_pieces(struct transfer *t)
+{
+	struct extent_piece p;
+	struct io_use use;
+	size_t done = 0;
+	uint64_t end;
+
+	while (done < t->len && next_piece(t, done, &p, &use, &end)) {
+		ssize_t n = -EIO;
+
+		if (p.kind != PIECE_REDIRECT)
+			n = direct_write(t->h->inode, &p, t->buf + done, &use) ? -EIO : (ssize_t)p.length;
+		if (n < 0)
+			n = redirected_write(t->h, t->buf + done, p.length, p.offset, false, false);
+		if (n <= 0)
+			return done ? (ssize_t)done : n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static ssize_t write_through_owner(struct transfer *t, bool append, bool kill_priv)
+{
+	size_t done = 0;
+
+	while (done < t->len) {
+		ssize_t n = redirected_write(t->h, t->buf + done, t->len - done, t->offset + done, append, kill_priv);
+
+		if (n <= 0)
+			return done ? (ssize_t)done : n;
+		done += (size_t)n;
+		if (append)
+			break; /* the rest would not be one write any more */
+	}
+	return (ssize_t)done;
+}
+
+ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t flags, bool kill_priv)
+{
+	cleanup_free uint8_t *copy = device_buffer(len + PAGE);
+	struct transfer t = { .h = h, .len = len, .offset = offset, .write = true };
+	struct range_wait range;
+	ssize_t n;
+
+	if (!copy)
+		return -ENOMEM;
+	/* So that what is on a whole sector of the file is on a good address of memory. */
+	t.buf = copy + (flags & O_APPEND ? 0 : offset % PAGE);
+	memcpy(t.buf, buf, len);
+	if (flags & O_APPEND)
+		return write_through_owner(&t, true, kill_priv);
+	range_lock(h->inode, &range, offset, len);
+	n = kill_priv ? write_through_owner(&t, false, true) : write_pieces(&t);
+	if (n > 0 && flags & O_DSYNC) {
+		int error = inode_sync(h->inode, true);
+
+		if (error)
+			n = error;
+	}
+	range_unlock(h->inode, &range);
+	return n;
+}
+
+/* --- times, sync, giving back --- */
+
+void inode_touch(struct inode *i)
+{
+	struct call c;
+	int64_t mtime_ns;
+	bool dirty;
+
+	pthread_mutex_lock(&i->lock);
+	dirty = i->dirty;
+	i->dirty = false;
+	mtime_ns = i->mtime_ns;
+	pthread_mutex_unlock(&i->lock);
+	if (!dirty)
+		return;
+	call_init(&c, VOL_TOUCH);
+	c.q.touch = (struct vol_touch){ .file = i->fid, .mtime_ns = (uint64_t)mtime_ns };
+	if (session_ask(&c) == -EIO) {
+		pthread_mutex_lock(&i->lock);
+		i->dirty = true;
+		pthread_mutex_unlock(&i->lock);
+	}
+	call_done(&c);
+}
+
+static int owner_sync(struct inode *i, bool data_only)
+{
+	struct call c;
+	int error;
+
+	call_init(&c, VOL_FSYNC);
+	c.q.fsync.file = fid_of(i);
+	c.q.fsync.data_only = data_only;
+	error = session_ask(&c);
+	call_done(&c);
+	return error;
+}
+
+int inode_sync(struct inode *i, bool data_only)
+{
+	bool flush, sync;
+	int error = 0;
+
+	inode_touch(i);
+	pthread_mutex_lock(&i->lock);
+	flush = i->needs_flush;
+	sync = i->needs_sync || !data_only;
+	i->needs_flush = i->needs_sync = false;
+	pthread_mutex_unlock(&i->lock);
+	if (flush) {
+		error = device_flush(&csvfs.device);
+		if (error) {
+			/* The same disk has been written to: by the owner's path its cache is flushed as well. */
+			path_failed(error);
+			sync = true;
+			error = 0;
+		}
+	}
+	if (sync)
+		error = owner_sync(i, data_only);
+	if (error) {
+		pthread_mutex_lock(&i->lock);
+		i->needs_flush |= flush;
+		i->needs_sync |= sync;
+		pthread_mutex_unlock(&i->lock);
+	}
+	return error;
+}
+
+static void forget_leases(struct inode *i)
+{
+	extent_map_clear(&i->map);
+	i->end = 0;
+	i->end_known = false;
+	i->lease_length = 0;
+	i->seq++;
+	while (i->drain.n_uses)
+		pthread_cond_wait(&i->changed, &i->lock);
+}
+
+void inode_drop_leases(struct inode *i)
+{
+	pthread_mutex_lock(&i->lock);
+	forget_leases(i);
+	i->no_lease_until_ms = 0;
+	pthread_mutex_unlock(&i->lock);
+}
+
+void inode_give_back(struct inode *i)
+{
+	struct call c;
+
+	pthread_mutex_lock(&i->lock);
+	if (!i->map.n || !extent_map_give_begin(&i->map, 0, UINT64_MAX)) {
+		pthread_mutex_unlock(&i->lock);
+		return;
+	}
+	forget_leases(i);
+	pthread_mutex_unlock(&i->lock);
+	call_init(&c, VOL_GIVE_BACK);
+	c.kind = PENDING_URGENT;
+	c.only_this_owner = true;
+	c.q.give_back = (struct vol_give_back){ .file = i->fid, .length = UINT64_MAX };
+	session_ask(&c);
+	call_done(&c);
+	pthread_mutex_lock(&i->lock);
+	extent_map_give_end(&i->map);
+	pthread_mutex_unlock(&i->lock);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Operations of FUSE on a file: attributes, open files, data. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "cleanup.h"
+#include "csvfs/fuse/csvfs.h"
+#include "text.h"
+
+#define PAGE 4096u
+
+static void reply_attr(fuse_req_t req, struct inode *i, struct call *c, int error)
+{
+	struct stat st;
+
+	if (!error) {
+		stat_of(&c->answer.m.entry.attr, &st);
+		pthread_mutex_lock(&i->lock);
+		i->mode = st.st_mode;
+		pthread_mutex_unlock(&i->lock);
+	}
+	call_done(c);
+	if (error)
+		fuse_reply_err(req, -error);
+	else
+		fuse_reply_attr(req, &st, 0);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = inode_of(ino);
+	struct call c;
+
+	(void)fi;
+	inode_touch(i);
+	call_init(&c, VOL_GETATTR);
+	c.q.getattr.file = fid_of(i);
+	reply_attr(req, i, &c, session_ask(&c));
+}
+
+static uint64_t ns_of(struct timespec t) { return (uint64_t)((int64_t)t.tv_sec * 1000000000 + t.tv_nsec); }
+
+static const struct {
+	int from;
+	uint32_t to;
+} set_bits[] = {
+	{ FUSE_SET_ATTR_MODE, VOL_SET_MODE },	{ FUSE_SET_ATTR_UID, VOL_SET_UID },	{ FUSE_SET_ATTR_GID, VOL_SET_GID },
+	{ FUSE_SET_ATTR_SIZE, VOL_SET_SIZE },	{ FUSE_SET_ATTR_ATIME, VOL_SET_ATIME }, { FUSE_SET_ATTR_MTIME, VOL_SET_MTIME },
+};
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	struct inode *i = inode_of(ino);
+	struct vol_setattr *q;
+	struct call c;
+
+	inode_touch(i); /* a time that is set now is newer than those of the writes before */
+	call_init(&c, VOL_SETATTR);
+	q = &c.q.setattr;
+	call_cred(&q->cred, req);
+	q->file = fid_of(i);
+	q->handle = fi && fi->fh ? handle_of(fi)->number : 0;
+	for (size_t k = 0; k < ARRAY_SIZE(set_bits); k++)
+		if (to_set & set_bits[k].from)
+			q->valid |= set_bits[k].to;
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		q->valid = (q->valid & ~(uint32_t)VOL_SET_ATIME) | VOL_SET_ATIME_NOW;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		q->valid = (q->valid & ~(uint32_t)VOL_SET_MTIME) | VOL_SET_MTIME_NOW;
+	q->mode = attr->st_mode;
+	q->uid = attr->st_uid;
+	q->gid = attr->st_gid;
+	q->size = (uint64_t)attr->st_size;
+	q->atime_ns = ns_of(attr->st_atim);
+	q->mtime_ns = ns_of(attr->st_mtim);
+	pthread_mutex_lock(&i->lock);
+	i->needs_sync = true;
+	pthread_mutex_unlock(&i->lock);
+	reply_attr(req, i, &c, session_ask(&c));
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs v;
+	struct call c;
+	int error;
+
+	(void)ino;
+	call_init(&c, VOL_STATFS);
+	error = session_ask(&c);
+	if (!error) {
+		const struct vol_statfs_is *a = &c.answer.m.statfs_is;
+
+		v = (struct statvfs){ .f_blocks = a->blocks, .f_bfree = a->bfree, .f_bavail = a->bavail, .f_files = a->files,
+				      .f_ffree = a->ffree, .f_favail = a->ffree, .f_bsize = a->bsize, .f_frsize = a->frsize,
+				      .f_namemax = a->namemax };
+	}
+	call_done(&c);
+	if (error)
+		fuse_reply_err(req, -error);
+	else
+		fuse_reply_statfs(req, &v);
+}
+
+/* --- open files --- */
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = inode_of(ino);
+	struct handle *h = handle_new((uint32_t)fi->flags);
+	struct call c;
+	int error = -ENOMEM;
+
+	call_init(&c, VOL_OPEN);
+	if (h) {
+		call_cred(&c.q.open.cred, req);
+		c.q.open.file = fid_of(i);
+		c.q.open.flags = (uint32_t)fi->flags;
+		c.q.open.handle = h->number;
+		c.answered = handle_opened;
+		c.user = h;
+		error = session_ask(&c);
+	}
+	call_done(&c);
+	if (error) {
+		if (h)
+			handle_free(h);
+		fuse_reply_err(req, -error);
+		return;
+	}
+	handle_set_inode(h, i);
+	fi->fh = (uint64_t)(uintptr_t)h;
+	fi->direct_io = 1;
+	fuse_reply_open(req, fi);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *i = inode_of(ino);
+
+	inode_touch(i);
+	if (fi->fh)
+		locks_closed(i, handle_of(fi), fi->lock_owner);
+	fuse_reply_err(req, 0);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi);
+	struct inode *i = inode_of(ino);
+	struct call c;
+	bool last;
+
+	inode_touch(i);
+	pthread_mutex_lock(&csvfs.table);
+	last = i->opens == 1;
+	pthread_mutex_unlock(&csvfs.table);
+	if (last)
+		inode_give_back(i);
+	/* Before it is asked: a new owner that does not know the handle any more has nothing to close. */
+	atomic_store(&h->open, false);
+	locks_released(i, h->number);
+	call_init(&c, VOL_RELEASE);
+	c.kind = PENDING_URGENT;
+	c.q.release.handle = h->number;
+	session_ask(&c);
+	call_done(&c);
+	handle_free(h);
+	fuse_reply_err(req, 0);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	/* One sector more: the one with the end is read whole. */
+	cleanup_free uint8_t *buf = device_buffer(size + 2 * (size_t)PAGE);
+	size_t lead = (uint64_t)offset % PAGE;
+	ssize_t n;
+
+	(void)ino;
+	if (!buf) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = data_read(handle_of(fi), buf + lead, size, (uint64_t)offset);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, (const char *)buf + lead, (size_t)n);
+}
+
+/* libfuse does not tell FUSE_WRITE_KILL_SUIDGID: whoever is not root loses the bits, as far as the mode is known here. */
+static bool kills_priv(fuse_req_t req, struct inode *i)
+{
+	uint32_t mode;
+
+	pthread_mutex_lock(&i->lock);
+	mode = i->mode;
+	pthread_mutex_unlock(&i->lock);
+	return fuse_req_ctx(req)->uid && mode & (S_ISUID | S_ISGID);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi);
+	ssize_t n = 0;
+
+	(void)ino;
+	if (size)
+		n = data_write(h, (const uint8_t *)buf, size, (uint64_t)offset, (uint32_t)fi->flags | (h->flags & O_DSYNC),
+			       kills_priv(req, h->inode));
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	(void)fi;
+	fuse_reply_err(req, -inode_sync(inode_of(ino), data_only != 0));
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
+{
+	struct inode *i = inode_of(ino);
+	struct call c;
+	int error;
+
+	inode_touch(i);
+	pthread_mutex_lock(&i->lock);
+	i->needs_sync = true;
+	pthread_mutex_unlock(&i->lock);
+	call_init(&c, VOL_FALLOCATE);
+	c.q.fallocate = (struct vol_fallocate){ .handle = handle_of(fi)->number, .mode = (uint32_t)mode,
+						.offset = (uint64_t)offset, .length = (uint64_t)length };
+	error = session_ask(&c);
+	call_done(&c);
+	fuse_reply_err(req, -error);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	struct call c;
+	uint64_t at = 0;
+	int error;
+
+	(void)ino;
+	call_init(&c, VOL_SEEK);
+	c.q.seek = (struct vol_seek){ .handle = handle_of(fi)->number, .offset = (uint64_t)offset, .whence = (uint8_t)whence };
+	error = session_ask(&c);
+	if (!error)
+		at = c.answer.m.data.value;
+	call_done(&c);
+	if (error)
+		fuse_reply_err(req, -error);
+	else
+		fuse_reply_lseek(req, (off_t)at);
+}
+
+static void op_copy(fuse_req_t req, fuse_ino_t from, off_t offset, struct fuse_file_info *fi, fuse_ino_t to, off_t to_offset,
+		    struct fuse_file_info *to_fi, size_t length, int flags)
+{
+	struct inode *i = inode_of(to);
+	struct call c;
+	size_t n = 0;
+	int error;
+
+	(void)from;
+	if (flags) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	inode_touch(i);
+	pthread_mutex_lock(&i->lock);
+	i->needs_sync = true;
+	pthread_mutex_unlock(&i->lock);
+	call_init(&c, VOL_COPY);
+	c.q.copy = (struct vol_copy){ .handle = handle_of(fi)->number, .offset = (uint64_t)offset,
+				      .to_handle = handle_of(to_fi)->number, .to_offset = (uint64_t)to_offset,
+				      .length = length < VOL_IO_MAX ? length : VOL_IO_MAX };
+	error = session_ask(&c);
+	if (!error)
+		n = c.answer.m.written.size;
+	call_done(&c);
+	if (error)
+		fuse_reply_err(req, -error);
+	else
+		fuse_reply_write(req, n);
+}
+
+/* --- extended attributes --- */
+
+static void get_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct call c;
+	int error = strlen(name) < VOL_FNAME_SIZE ? 0 : -ERANGE;
+
+	call_init(&c, VOL_GETXATTR);
+	call_cred(&c.q.getxattr.cred, req);
+	c.q.getxattr.file = fid_of(inode_of(ino));
+	c.q.getxattr.size = (uint32_t)size;
+	text_copy(c.q.getxattr.name, VOL_FNAME_SIZE, name);
+	if (!error)
+		error = session_ask(&c);
+	if (error)
+		fuse_reply_err(req, -error);
+	else if (!size)
+		fuse_reply_xattr(req, c.answer.m.data.value);
+	else
+		fuse_reply_buf(req, (const char *)c.answer.m.data.bytes.data, c.answer.m.data.bytes.len);
+	call_done(&c);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size) { get_xattr(req, ino, name, size); }
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size) { get_xattr(req, ino, "", size); }
+
+static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags, bool remove)
+{
+	struct call c;
+	int error = strlen(name) < VOL_FNAME_SIZE ? 0 : -ERANGE;
+
+	call_init(&c, VOL_SETXATTR);
+	call_cred(&c.q.setxattr.cred, req);
+	c.q.setxattr.file = fid_of(inode_of(ino));
+	c.q.setxattr.flags = (uint32_t)flags;
+	c.q.setxattr.remove = remove;
+	c.q.setxattr.value = (struct span){ (const uint8_t *)value, size };
+	text_copy(c.q.setxattr.name, VOL_FNAME_SIZE, name);
+	if (!error)
+		error = session_ask(&c);
+	call_done(&c);
+	fuse_reply_err(req, -error);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	set_xattr(req, ino, name, value, size, flags, false);
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name) { set_xattr(req, ino, name, "", 0, 0, true); }
+
+void files_operations(struct fuse_lowlevel_ops *ops)
+{
+	ops->getattr = op_getattr;
+	ops->setattr = op_setattr;
+	ops->statfs = op_statfs;
+	ops->open = op_open;
+	ops->flush = op_flush;
+	ops->release = op_release;
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy;
+	ops->getxattr = op_getxattr;
+	ops->listxattr = op_listxattr;
+	ops->setxattr = op_setxattr;
+	ops->removexattr = op_removexattr;
+	ops->getlk = op_getlk;
+	ops->setlk = op_setlk;
+	ops->flock = op_flock;
+}

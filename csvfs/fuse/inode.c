@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Files the kernel knows, by file id; open files. */
+#include <stdlib.h>
+
+#include "csvfs/fuse/csvfs.h"
+
+static uint32_t bucket_of(const struct vol_fid *f)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (uint32_t i = 0; i < f->len; i++)
+		h = (h ^ f->data[i]) * 16777619u;
+	return h % INODE_BUCKETS;
+}
+
+static struct inode *find(const struct vol_fid *fid)
+{
+	struct inode *i = csvfs.buckets[bucket_of(fid)];
+
+	while (i && !vol_fid_equal(&i->fid, fid))
+		i = i->next;
+	if (i)
+		i->refs++;
+	return i;
+}
+
+struct inode *inode_find(const struct vol_fid *fid)
+{
+	struct inode *i;
+
+	pthread_mutex_lock(&csvfs.table);
+	i = find(fid);
+	pthread_mutex_unlock(&csvfs.table);
+	return i;
+}
+
+static struct inode *inode_new(const struct vol_fid *fid)
+{
+	struct inode *i = calloc(1, sizeof(*i)), **bucket = &csvfs.buckets[bucket_of(fid)];
+
+	if (!i)
+		return NULL;
+	i->refs = 1;
+	i->fid = *fid;
+	pthread_mutex_init(&i->lock, NULL);
+	pthread_cond_init(&i->changed, NULL);
+	extent_map_init(&i->map, NULL, 0);
+	io_drain_init(&i->drain);
+	i->next = *bucket;
+	*bucket = i;
+	csvfs.n_inodes++;
+	return i;
+}
+
+struct inode *inode_get(const struct vol_fid *fid)
+{
+	struct inode *i;
+
+	pthread_mutex_lock(&csvfs.table);
+	i = find(fid);
+	if (!i)
+		i = inode_new(fid);
+	pthread_mutex_unlock(&csvfs.table);
+	return i;
+}
+
+void inode_ref(struct inode *i)
+{
+	pthread_mutex_lock(&csvfs.table);
+	i->refs++;
+	pthread_mutex_unlock(&csvfs.table);
+}
+
+static void inode_free(struct inode *i)
+{
+	struct inode **at = &csvfs.buckets[bucket_of(&i->fid)];
+
+	while (*at != i)
+		at = &(*at)->next;
+	*at = i->next;
+	csvfs.n_inodes--;
+	while (i->locks) {
+		struct held_lock *l = i->locks;
+
+		i->locks = l->next;
+		free(l);
+	}
+	free(i->map.extents);
+	pthread_mutex_destroy(&i->lock);
+	pthread_cond_destroy(&i->changed);
+	free(i);
+}
+
+void inode_put(struct inode *i, uint64_t n)
+{
+	pthread_mutex_lock(&csvfs.table);
+	i->refs -= n;
+	if (!i->refs)
+		inode_free(i);
+	pthread_mutex_unlock(&csvfs.table);
+}
+
+void inodes_each(void (*fn)(struct inode *i))
+{
+	for (uint32_t b = 0; b < INODE_BUCKETS; b++) {
+		struct inode *i, *next;
+
+		pthread_mutex_lock(&csvfs.table);
+		i = csvfs.buckets[b];
+		if (i)
+			i->refs++;
+		pthread_mutex_unlock(&csvfs.table);
+		for (; i; i = next) {
+			fn(i);
+			pthread_mutex_lock(&csvfs.table);
+			next = i->next; /* new ones come first in a bucket */
+			if (next)
+				next->refs++;
+			pthread_mutex_unlock(&csvfs.table);
+			inode_put(i, 1);
+		}
+	}
+}
+
+struct inode *inode_of(fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? csvfs.root : (struct inode *)(uintptr_t)ino;
+}
+
+struct vol_fid fid_of(struct inode *i)
+{
+	return i == csvfs.root ? session_root() : i->fid;
+}
+
+struct handle *handle_new(uint32_t flags)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->number = atomic_fetch_add(&csvfs.next_handle, 1) + 1;
+	h->flags = flags;
+	pthread_mutex_lock(&csvfs.table);
+	queue_add(&csvfs.handles, &h->all);
+	csvfs.n_handles++;
+	pthread_mutex_unlock(&csvfs.table);
+	return h;
+}
+
+void handle_opened(struct call *c)
+{
+	struct handle *h = c->user;
+
+	h->fid = c->answer.m.entry.file;
+	atomic_store(&h->open, true);
+}
+
+void handle_set_inode(struct handle *h, struct inode *i)
+{
+	pthread_mutex_lock(&csvfs.table);
+	i->refs++;
+	i->opens++;
+	h->inode = i;
+	pthread_mutex_unlock(&csvfs.table);
+}
+
+void handle_free(struct handle *h)
+{
+	struct inode *i = h->inode;
+
+	pthread_mutex_lock(&csvfs.table);
+	if (i)
+		i->opens--;
+	queue_remove(&h->all);
+	csvfs.n_handles--;
+	pthread_mutex_unlock(&csvfs.table);
+	free(h);
+	if (i)
+		inode_put(i, 1);
+}
