@@ -108,7 +108,8 @@ struct inode {
 	uint64_t no_lease_until_ms, lease_length;
 	uint32_t redirected; /* reads and writes that were */
 	uint32_t opens;
-	uint32_t mode;
+	uint32_t mode;	/* as last heard, a hint */
+	uint64_t size; /* the same: what is behind it is not worth asking for a lease */
 	bool dirty, needs_sync, needs_flush;
 	int64_t mtime_ns; /* when dirty */
 	struct range_wait *ranges;

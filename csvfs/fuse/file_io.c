@@ -60,6 +60,7 @@ static void learn_end(struct inode *i)
 		if (seq == i->seq) {
 			i->end = c.answer.m.entry.attr.size;
 			i->end_known = true;
+			i->size = i->end;
 		}
 		pthread_mutex_unlock(&i->lock);
 	}
@@ -101,7 +102,8 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 
 	pthread_mutex_lock(&i->lock);
 	i->redirected++;
-	if ((length < LEASE_WORTH && i->redirected < 2) || now_ms() < i->no_lease_until_ms || !extent_map_ask_begin(&i->map)) {
+	if (offset >= i->size || (length < LEASE_WORTH && i->redirected < 2) || now_ms() < i->no_lease_until_ms ||
+	    !extent_map_ask_begin(&i->map)) {
 		pthread_mutex_unlock(&i->lock);
 		return false;
 	}
@@ -365,6 +367,7 @@ static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len
 		atomic_fetch_add(&csvfs.counters.redirected_ops, 1);
 		pthread_mutex_lock(&i->lock);
 		i->mode = c.answer.m.written.attr.mode;
+		i->size = c.answer.m.written.attr.size;
 		pthread_mutex_unlock(&i->lock);
 	}
 	call_done(&c);

@@ -19,6 +19,7 @@ static void reply_attr(fuse_req_t req, struct inode *i, struct call *c, int erro
 		stat_of(&c->answer.m.entry.attr, &st);
 		pthread_mutex_lock(&i->lock);
 		i->mode = st.st_mode;
+		i->size = (uint64_t)st.st_size;
 		pthread_mutex_unlock(&i->lock);
 	}
 	call_done(c);

@@ -49,6 +49,7 @@ bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret)
 		return false;
 	pthread_mutex_lock(&i->lock);
 	i->mode = e->attr.mode;
+	i->size = e->attr.size;
 	pthread_mutex_unlock(&i->lock);
 	ret->ino = ino_of(i);
 	stat_of(&e->attr, &ret->attr);
