@@ -430,10 +430,10 @@ static void test_power_loss(bool xfs)
 
 	CHECK_EQ(create(&a, "kept", 23, &f), 0);
 	CHECK_EQ(write_at(&a, 23, 0, pattern, 70000), 0);
-	m = rename_question(&a, "kept", "moved");
-	CHECK_EQ(ask(&a, &m), 0);
 	m = write_question(23, 0, pattern + 7, 3000);
 	m.write.append = 1;
+	CHECK_EQ(ask(&a, &m), 0);
+	m = rename_question(&a, "kept", "moved"); /* the last: no other commit takes it to the disk */
 	CHECK_EQ(ask(&a, &m), 0);
 	while (at < size) {
 		loff_t from = at, to = at;
