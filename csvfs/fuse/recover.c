@@ -52,8 +52,12 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	n->generation = generation;
 	pthread_mutex_lock(&i->lock);
 	extent_map_recall(&i->map, q->grant, q->what, q->offset, q->length);
-	if (q->what & VOL_RECALL_EXTENTS && q->offset < i->end)
-		i->end = q->offset;
+	/* A change of the size takes back everything around and behind it; what lies before the end says nothing of it. */
+	if (q->what & VOL_RECALL_EXTENTS) {
+		if (q->offset < i->end && q->length >= i->end - q->offset)
+			i->end = q->offset;
+		i->end_known = false;
+	}
 	i->seq++;
 	io_recall_begin(&i->drain, &n->recall, m->request, q->what, q->offset, q->length);
 	recalls_send(i);
