@@ -209,24 +209,12 @@ int do_getxattr(struct request *r)
 	return 0;
 }
 
-/*
- * A thread keeps the capabilities that are none over files, so the kernel does not judge these two kinds as it would
- * judge a user: the node's kernel has, and so do we.
- */
-static bool is_of_root(const char *name)
-{
-	return !strncmp(name, XATTR_TRUSTED_PREFIX, strlen(XATTR_TRUSTED_PREFIX)) ||
-	       !strncmp(name, XATTR_SECURITY_PREFIX, strlen(XATTR_SECURITY_PREFIX));
-}
-
 static int set_xattr(struct request *r, const struct file *file)
 {
 	const struct vol_setxattr *q = &question(r)->setxattr;
 	char path[FILES_PATH_SIZE];
 	rights_scope int ret = rights_take(&q->cred);
 
-	if (!ret && q->cred.uid && is_of_root(q->name))
-		ret = -EPERM;
 	if (ret)
 		return ret;
 	files_path(file, path);

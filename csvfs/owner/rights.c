@@ -13,18 +13,55 @@
 #include <unistd.h>
 
 static __thread uint32_t acts_uid, acts_gid; /* 0: root, as threads begin */
+static __thread bool is_stripped;	     /* of its effective capabilities */
+
+static int get_capabilities(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+	return syscall(SYS_capget, &header, data) ? -errno : 0;
+}
+
+static int set_capabilities(const struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+	return syscall(SYS_capset, &header, data) ? -errno : 0;
+}
+
+/*
+ * setfsuid(2) takes the capabilities over files from a thread only: with the others a user could set trusted and security
+ * attributes, or lock more than he may. All of the permitted ones become effective again when the thread is itself.
+ */
+static int strip(bool on)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	int ret;
+
+	if (on == is_stripped)
+		return 0;
+	ret = get_capabilities(data);
+	if (ret)
+		return ret;
+	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		data[i].effective = on ? 0 : data[i].permitted;
+	ret = set_capabilities(data);
+	if (!ret)
+		is_stripped = on;
+	return ret;
+}
 
 int rights_restrict(void)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	int ret = get_capabilities(data);
 
-	if (syscall(SYS_capget, &header, data))
-		return -errno;
+	if (ret)
+		return ret;
 	data[0].effective &= ~(1u << CAP_SYS_RESOURCE);
 	data[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
 	data[0].inheritable &= ~(1u << CAP_SYS_RESOURCE);
-	return syscall(SYS_capset, &header, data) ? -errno : 0;
+	return set_capabilities(data);
 }
 
 int rights_thread(void)
@@ -63,6 +100,8 @@ int rights_take(const struct vol_cred *c)
 		return -errno;
 	umask(c->umask & 0777);
 	ret = set_user(c->uid, c->gid);
+	if (!ret && c->uid)
+		ret = strip(true);
 	if (ret)
 		rights_drop();
 	return ret;
@@ -72,7 +111,7 @@ void rights_drop(void)
 {
 	/* A thread that kept a user's rights would do the next one's work with them, or with too many: better none at
 	 * all. */
-	if ((acts_uid || acts_gid) && set_user(0, 0))
+	if (strip(false) || ((acts_uid || acts_gid) && set_user(0, 0)) || syscall(SYS_setgroups, 0UL, NULL))
 		_exit(1);
 	umask(0);
 }
