@@ -123,16 +123,15 @@ int committer_start(struct committer *c, struct owner *o)
 	ret = pthread_create(&c->commit_thread, NULL, commit_main, c);
 	if (ret)
 		return -ret;
+	c->commit_started = true;
 	ret = pthread_create(&c->intent_thread, NULL, intent_main, c);
-	if (ret)
-		return -ret;
-	c->started = true;
-	return 0;
+	c->intent_started = !ret;
+	return -ret;
 }
 
 void committer_stop(struct committer *c)
 {
-	if (!c->started)
+	if (!c->commit_started)
 		return;
 	pthread_mutex_lock(&c->owner->lock);
 	pthread_mutex_lock(&c->lock);
@@ -142,6 +141,7 @@ void committer_stop(struct committer *c)
 	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_unlock(&c->owner->lock);
 	pthread_join(c->commit_thread, NULL);
-	pthread_join(c->intent_thread, NULL);
-	c->started = false;
+	if (c->intent_started)
+		pthread_join(c->intent_thread, NULL);
+	c->commit_started = c->intent_started = false;
 }

@@ -19,7 +19,7 @@ struct committer {
 	pthread_cond_t wanted, done, intent_wanted, intent_done;
 	uint64_t asked, committed; /* number of the newest request, of the newest that is on the disk */
 	uint64_t commits;	   /* ever */
-	bool stopping, started;
+	bool stopping, commit_started, intent_started;
 };
 
 int committer_start(struct committer *c, struct owner *o);

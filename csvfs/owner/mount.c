@@ -116,9 +116,12 @@ static int claim_record(struct volume_mount *m, const struct mount_options *o, c
 		if (getrandom(&m->record.owner, sizeof(m->record.owner), 0) < 0)
 			return refuse(-errno, error, size, "no random number");
 	ret = trailer_claim(&m->trailer, &m->record, o->claim_ms, &other);
+	if (!ret)
+		return 0;
+	m->record = (struct trailer_owner){ 0 };
 	if (ret == -EBUSY)
 		return refuse(ret, error, size, "node %u is mounting it at the same time", other.node);
-	return ret ? refuse(ret, error, size, "its owner record cannot be claimed: %s", strerror(-ret)) : 0;
+	return refuse(ret, error, size, "its owner record cannot be claimed: %s", strerror(-ret));
 }
 
 int mount_verify(const struct volume_mount *m)
@@ -161,6 +164,7 @@ static int mount_filesystem(struct volume_mount *m, char *error, size_t size)
 	if (mount(m->device_path, m->dir, m->header.filesystem, flags, data))
 		return refuse(-errno, error, size, "mount: %s: see dmesg(1), check it with fsck on this node",
 			      strerror(errno));
+	m->mounted = true;
 	m->root_fd = open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root_fd < 0 || fstatvfs(m->root_fd, &s))
 		return refuse(-errno, error, size, "its root directory: %s", strerror(errno));
@@ -218,7 +222,7 @@ int mount_open(struct volume_mount *m, const struct mount_options *o, char *erro
 	if (!ret)
 		return 0;
 	snprintf(error, size, "volume %s: %s", o->device, text);
-	if (m->record.owner && ret != -EBUSY)
+	if (m->record.owner)
 		mount_close(m, gone, sizeof(gone));
 	else if (m->device.fd >= 0)
 		device_close(&m->device);
@@ -233,8 +237,9 @@ int mount_close(struct volume_mount *m, char *error, size_t size)
 		close(m->root_fd);
 	m->root_fd = -1;
 	/* Not lazily: what still uses it is a mistake of ours that must be seen. */
-	while (!ret && umount2(m->dir, UMOUNT_NOFOLLOW) && errno != EINVAL)
+	while (m->mounted && !ret && umount2(m->dir, UMOUNT_NOFOLLOW) && errno != EINVAL)
 		ret = errno == EINTR ? 0 : -errno;
+	m->mounted = ret != 0;
 	if (ret)
 		return refuse(ret, error, size, "volume %s: unmount: %s: it is NOT free", m->device_path,
 			      strerror(-ret));

@@ -25,11 +25,11 @@ struct volume_mount {
 	struct device device;
 	struct trailer trailer;
 	struct trailer_header header;
-	struct trailer_owner record; /* ours */
+	struct trailer_owner record; /* ours; all zero: not claimed */
 	char device_path[256], dir[256];
 	int root_fd;	/* of the mounted root; -1: not mounted */
 	uint32_t block; /* of the file system, bytes */
-	bool xfs;
+	bool xfs, mounted; /* mounted: by us, in our own namespace */
 };
 
 /* Mounts. Negative errno and `error` (what, why, what to do) when the volume must not or cannot be mounted. */
