@@ -9,6 +9,8 @@
 #ifndef CSVFS_FUSE_CSVFS_H
 #define CSVFS_FUSE_CSVFS_H
 
+#include <errno.h>
+
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
@@ -55,7 +57,7 @@ struct session {
 	pthread_t thread;
 	enum session_state state;
 	struct pending_window window;
-	uint64_t id, epoch, owner; /* owner: of WELCOME; 0: never had one */
+	uint64_t id, epoch, owner; /* owner: of WELCOME; 0: none has welcomed this id yet */
 	_Atomic uint64_t generation; /* rises with each new owner */
 	uint32_t owner_node, io_max;
 	bool lend;
@@ -123,6 +125,7 @@ struct handle {
 	struct vol_fid fid;
 	uint32_t flags;
 	atomic_bool open; /* the owner has it; to be reclaimed */
+	atomic_bool lost; /* somebody else may have had its locks: it does nothing any more */
 };
 
 struct counters {
@@ -189,6 +192,11 @@ enum vol_state session_view(enum vol_reason *ret_reason);
 
 /* A new owner: leases are dropped and drained, handles and locks are reclaimed. -ECONNRESET: the connection is gone again. */
 int recover_session(void);
+/*
+ * The owner has given up this session: it was told that this node cannot write any more. Leases go, and open files that had locks
+ * do nothing any more: others may have had those locks meanwhile.
+ */
+void recover_lost(void);
 void recall_received(const struct vol_message *m, uint64_t generation);
 
 /* --- inode.c --- */
@@ -210,6 +218,8 @@ struct handle *handle_new(uint32_t flags);
 void handle_opened(struct call *c); /* call.answered of OPEN and CREATE; call.user: the handle */
 void handle_set_inode(struct handle *h, struct inode *i);
 void handle_free(struct handle *h);
+/* 0, or -EIO: its locks were lost. */
+static inline int handle_check(const struct handle *h) { return atomic_load(&h->lost) ? -EIO : 0; }
 static inline struct handle *handle_of(const struct fuse_file_info *fi) { return (struct handle *)(uintptr_t)fi->fh; }
 
 /* --- file_io.c --- */
@@ -237,6 +247,8 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 void locks_closed(struct inode *i, const struct handle *h, uint64_t lock_owner);
 void locks_released(struct inode *i, uint64_t handle);
 int locks_reclaim(struct inode *i);
+/* They are somebody else's by now: forgets them, and marks the open files they were taken by. */
+void locks_lost(struct inode *i);
 
 /* --- name_ops.c, file_ops.c: operations of FUSE --- */
 

@@ -57,6 +57,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct inode *i = inode_of(ino);
 	struct vol_setattr *q;
 	struct call c;
+	int error;
 
 	inode_touch(i); /* a time that is set now is newer than those of the writes before */
 	call_init(&c, VOL_SETATTR);
@@ -80,7 +81,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	pthread_mutex_lock(&i->lock);
 	i->needs_sync = true;
 	pthread_mutex_unlock(&i->lock);
-	reply_attr(req, i, &c, session_ask(&c));
+	error = q->handle ? handle_check(handle_of(fi)) : 0;
+	reply_attr(req, i, &c, error ? error : session_ask(&c));
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -187,7 +189,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	n = data_read(handle_of(fi), buf + lead, size, (uint64_t)offset);
+	n = handle_check(handle_of(fi));
+	if (!n)
+		n = data_read(handle_of(fi), buf + lead, size, (uint64_t)offset);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
@@ -208,10 +212,10 @@ static bool kills_priv(fuse_req_t req, struct inode *i)
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
-	ssize_t n = 0;
+	ssize_t n = handle_check(h);
 
 	(void)ino;
-	if (size)
+	if (size && !n)
 		n = data_write(h, (const uint8_t *)buf, size, (uint64_t)offset, (uint32_t)fi->flags | (h->flags & O_DSYNC),
 			       kills_priv(req, h->inode));
 	if (n < 0)
@@ -222,8 +226,11 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-	(void)fi;
-	fuse_reply_err(req, -inode_sync(inode_of(ino), data_only != 0));
+	int error = handle_check(handle_of(fi));
+
+	if (!error)
+		error = inode_sync(inode_of(ino), data_only != 0);
+	fuse_reply_err(req, -error);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
@@ -239,7 +246,9 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	call_init(&c, VOL_FALLOCATE);
 	c.q.fallocate = (struct vol_fallocate){ .handle = handle_of(fi)->number, .mode = (uint32_t)mode,
 						.offset = (uint64_t)offset, .length = (uint64_t)length };
-	error = session_ask(&c);
+	error = handle_check(handle_of(fi));
+	if (!error)
+		error = session_ask(&c);
 	call_done(&c);
 	fuse_reply_err(req, -error);
 }
@@ -284,7 +293,11 @@ static void op_copy(fuse_req_t req, fuse_ino_t from, off_t offset, struct fuse_f
 	c.q.copy = (struct vol_copy){ .handle = handle_of(fi)->number, .offset = (uint64_t)offset,
 				      .to_handle = handle_of(to_fi)->number, .to_offset = (uint64_t)to_offset,
 				      .length = length < VOL_IO_MAX ? length : VOL_IO_MAX };
-	error = session_ask(&c);
+	error = handle_check(handle_of(fi));
+	if (!error)
+		error = handle_check(handle_of(to_fi));
+	if (!error)
+		error = session_ask(&c);
 	if (!error)
 		n = c.answer.m.written.size;
 	call_done(&c);

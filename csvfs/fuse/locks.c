@@ -94,6 +94,32 @@ void locks_released(struct inode *i, uint64_t handle)
 	pthread_mutex_unlock(&i->lock);
 }
 
+/* csvfs.table is held. */
+static void lose(const struct held_lock *l)
+{
+	QUEUE_FOR(&csvfs.handles, struct handle, all, h)
+		if (h->number == l->handle)
+			atomic_store(&h->lost, true);
+}
+
+void locks_lost(struct inode *i)
+{
+	struct held_lock *list, *l;
+
+	pthread_mutex_lock(&i->lock);
+	list = i->locks;
+	i->locks = NULL;
+	pthread_mutex_unlock(&i->lock);
+	pthread_mutex_lock(&csvfs.table);
+	for (l = list; l; l = l->next)
+		lose(l);
+	pthread_mutex_unlock(&csvfs.table);
+	while ((l = list)) {
+		list = l->next;
+		free(l);
+	}
+}
+
 int locks_reclaim(struct inode *i)
 {
 	struct held_lock *copy = NULL;
@@ -180,15 +206,16 @@ static void *run_waiting(void *data)
 	return NULL;
 }
 
-static void ask(fuse_req_t req, fuse_ino_t ino, const struct vol_lock *q)
+static void ask(fuse_req_t req, fuse_ino_t ino, const struct handle *h, const struct vol_lock *q)
 {
 	struct lock_job *j = calloc(1, sizeof(*j));
 	pthread_attr_t attr;
 	pthread_t thread;
-	int error;
+	int error = j ? handle_check(h) : -ENOLCK;
 
-	if (!j) {
-		fuse_reply_err(req, ENOLCK);
+	if (error) {
+		free(j);
+		fuse_reply_err(req, -error);
 		return;
 	}
 	j->req = req;
@@ -229,7 +256,7 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 	struct vol_lock q = posix_lock(fi, l);
 
 	q.test = 1;
-	ask(req, ino, &q);
+	ask(req, ino, handle_of(fi), &q);
 }
 
 void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *l, int sleep)
@@ -237,7 +264,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 	struct vol_lock q = posix_lock(fi, l);
 
 	q.wait = sleep && l->l_type != F_UNLCK;
-	ask(req, ino, &q);
+	ask(req, ino, handle_of(fi), &q);
 }
 
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
@@ -250,7 +277,7 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 	else if ((op & ~LOCK_NB) == LOCK_EX)
 		q.type = F_WRLCK;
 	q.wait = !(op & LOCK_NB) && q.type != F_UNLCK;
-	ask(req, ino, &q);
+	ask(req, ino, handle_of(fi), &q);
 }
 
 /* POSIX: with any close of the file all locks of the process go. */

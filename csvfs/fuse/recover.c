@@ -65,6 +65,14 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	inode_put(i, 1);
 }
 
+/* --- an owner that does not know us any more --- */
+
+void recover_lost(void)
+{
+	inodes_each(inode_drop_leases);
+	inodes_each(locks_lost);
+}
+
 /* --- a new owner --- */
 
 static int reopen(const struct handle *h)

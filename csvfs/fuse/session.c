@@ -236,6 +236,46 @@ static void *receive_main(void *data)
 	return NULL;
 }
 
+/* --- who we are --- */
+
+static bool draw_id(uint64_t *ret)
+{
+	bool drawn = getrandom(ret, sizeof(*ret), 0) == sizeof(*ret);
+
+	*ret |= 1; /* not zero */
+	return drawn;
+}
+
+/*
+ * The owner does not know this session any more. What was asked and not answered may have been done or not: nobody can tell.
+ * Then a session of another name begins; there is no connection meanwhile.
+ */
+static void begin_anew(void)
+{
+	const struct pending *p;
+	struct pending was;
+	uint64_t id;
+
+	if (!draw_id(&id))
+		return; /* the next try */
+	fprintf(stderr, "csvfs: the owner has given up this node: its leases and locks are lost\n");
+	pthread_mutex_lock(&s->lock);
+	while ((p = pending_next(&s->window, 0))) {
+		struct call *c = p->user;
+
+		pending_answered(&s->window, p->number, &was);
+		c->error = -EIO;
+		c->done = true;
+		pthread_cond_broadcast(&c->changed);
+	}
+	s->id = id;
+	s->owner = 0;
+	s->generation++;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	recover_lost();
+}
+
 /* --- connecting --- */
 
 static int say_hello(struct link *l, bool main, struct vol_message *ret)
@@ -249,6 +289,7 @@ static int say_hello(struct link *l, bool main, struct vol_message *ret)
 	text_copy(m.hello.version, sizeof(m.hello.version), PACKAGE_VERSION);
 	pthread_mutex_lock(&s->lock);
 	m.hello.epoch = s->epoch;
+	m.hello.first = !s->owner;
 	m.answered = pending_mark(&s->window);
 	pthread_mutex_unlock(&s->lock);
 	error = link_send(l, &m);
@@ -265,18 +306,19 @@ struct connection {
 	struct link *links[LINKS];
 	pthread_t readers[LINKS];
 	uint32_t n_readers;
-	bool new_owner;
+	bool new_owner, unknown; /* unknown: the owner does not know this session */
 };
 
 static int connect_all(struct connection *c, const char *address, uint16_t port, struct vol_welcome *ret)
 {
-	struct vol_message welcome;
+	struct vol_message welcome = { 0 };
 	int error = 0;
 
 	for (uint32_t i = 0; !error && i < LINKS; i++) {
 		error = link_connect(&c->links[i], address, port, &csvfs.key, CONNECT_MS);
 		if (!error)
 			error = say_hello(c->links[i], !i, &welcome);
+		c->unknown |= !i && welcome.error == ENOENT;
 		if (!error && !i)
 			*ret = welcome.welcome;
 		else if (!error && welcome.welcome.owner != ret->owner)
@@ -479,6 +521,8 @@ static void *session_main(void *unused)
 		if (was_up || error != said)
 			fprintf(stderr, "csvfs: owner at %s:%u: %s\n", address, port, strerror(-error));
 		said = error;
+		if (c.unknown)
+			begin_anew();
 		pause_between();
 	}
 	return NULL;
@@ -512,9 +556,8 @@ int session_start(void)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	pending_init(&s->window, VOL_WINDOW_MAX);
-	if (getrandom(&s->id, sizeof(s->id), 0) != sizeof(s->id))
+	if (!draw_id(&s->id))
 		return -EIO;
-	s->id |= 1; /* not zero */
 	s->io_max = VOL_IO_MAX;
 	s->down_since_ms = now_ms();
 	s->broken = true;

@@ -432,7 +432,8 @@ static int join(struct owner *o, struct conn *c, const struct vol_message *m)
 
 	if (o->stopping || c->dead)
 		return -ESHUTDOWN;
-	if (!s && !h->main)
+	/* A session that is taken for new would go on with leases and locks of which nobody knows any more [I5]. */
+	if (!s && (!h->main || !h->first))
 		return -ENOENT;
 	if (!s) {
 		ret = enrol(o, h, &s);

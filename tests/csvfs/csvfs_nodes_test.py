@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import csvrig
-from labtest import check, check_equal, main
+from labtest import check, check_equal, eventually, main
 
 AGENT = r"""
 import errno, fcntl, mmap, os, struct, subprocess, sys
@@ -405,5 +405,50 @@ def test_between_nodes():
         check_equal(rig.fsck(), '', 'fsck')
 
 
+def test_given_up_while_it_lives():
+    """The owner is told that a node is fenced which is not: what it had is lost to it, and nobody else is harmed [I5]."""
+    if not csvrig.have_programs():
+        return
+    csvrig.private_mounts()
+    with csvrig.rig(2) as rig:
+        rig.start()
+        node = rig.node(2)
+        a, b = (Agent(csvrig.MOUNT, n.command) for n in rig.nodes)
+        for name in ('locked', 'plain'):
+            b(f'op("{name}", "{name}", "creat")')
+            for at in range(0, 8 << 20, 1 << 20):
+                b(f'wr("{name}", b"1" * (1 << 20), {at})')
+            for at in range(0, 8 << 20, 1 << 20):
+                b(f'wr("{name}", b"2" * (1 << 20), {at})')
+        check_equal(b(f'ofd("locked", {WRITE})'), None, 'b has the lock')
+        before = node.status('client')
+        check(before['direct_written_bytes'] >= 8 << 20, f'b writes by leases: {before}')
+        rig.fenced(node, node.incarnation)
+        eventually(lambda: node.status('client')['pauses'] > before['pauses'], 30, 'b hears of it')
+        node.wait_client()
+        # The lock, and the blocks that b had leases of, become somebody else's.
+        a('op("locked", "locked", "rw")')
+        check_equal(a(f'ofd("locked", {WRITE})'), None, 'the lock is free')
+        for name in ('locked', 'plain'):
+            a(f'put("{name}", b"", "trunc")')
+        for at in range(0, 64):
+            a(f'put("other{at}", b"o" * (1 << 20))')
+        a('os.sync()')
+        check_equal(b('wr("locked", b"S" * 4096, 0)'), '!EIO', 'an open file whose lock was lost')
+        check_equal(b('rd("locked", 1, 0)'), '!EIO', 'an open file whose lock was lost')
+        check_equal(b(f'ofd("locked", {WRITE})'), '!EIO', 'it gets no lock any more')
+        check_equal(b('wr("plain", b"S" * (1 << 20), 0)'), 1 << 20, 'an open file without locks goes on')
+        check_equal(a('sum(get(f"other{k}").count(b"S") for k in range(64))'), 0, 'bytes of other files that b has written')
+        check_equal(a('get("plain")[:3]'), b'SSS', 'what it wrote is there')
+        b('cl("locked")')
+        b('op("locked", "locked")')
+        check_equal(b(f'ofd("locked", {WRITE})'), '!EAGAIN', 'opened anew: the lock is a\'s')
+        check_equal(b('wr("locked", b"S", 0)'), 1, 'opened anew')
+        for agent in (a, b):
+            agent.close()
+        rig.stop()
+        check_equal(rig.fsck(), '', 'fsck')
+
+
 if __name__ == '__main__':
-    sys.exit(main(test_on_one_file_system, test_between_nodes))
+    sys.exit(main(test_on_one_file_system, test_between_nodes, test_given_up_while_it_lives))

@@ -170,7 +170,8 @@ static inline bool peer_quiet(struct peer *p)
 	return link_receive(p->link, &p->frame, RIG_QUIET_MS) == -ETIMEDOUT;
 }
 
-static inline void peer_connect(struct peer *p)
+/* 0 and welcome, or the errno of the owner. A peer that has been welcome before is not `first`. */
+static inline int peer_hello(struct peer *p)
 {
 	struct vol_message m = { .type = VOL_HELLO,
 				 .answered = p->answered,
@@ -181,17 +182,27 @@ static inline void peer_connect(struct peer *p)
 					    .incarnation = 1,
 					    .epoch = rig.epoch,
 					    .level = VOL_LEVEL,
-					    .main = 1 } };
+					    .main = 1,
+					    .first = !p->owner } };
+	int error;
 
 	if (p->link)
 		link_free(p->link);
 	REQUIRE(!link_connect(&p->link, "127.0.0.1", rig.number, &rig.key_bytes, RIG_MS));
 	m.request = p->next++;
 	peer_send(p, &m);
-	REQUIRE(!peer_wait(p, m.request));
+	error = peer_wait(p, m.request);
+	if (error)
+		return error;
 	p->grace = p->frame.m.welcome.grace;
 	p->root = p->frame.m.welcome.root;
 	p->owner = p->frame.m.welcome.owner;
+	return 0;
+}
+
+static inline void peer_connect(struct peer *p)
+{
+	REQUIRE(!peer_hello(p));
 }
 
 static inline void peer_ready(struct peer *p)

@@ -5,6 +5,18 @@
 
 static struct peer a, b;
 
+/* What a file system lets root do alone, whoever owns the file. */
+static int set_attribute(struct peer *p, const struct vol_fid *file, uint32_t uid, const char *name)
+{
+	static const uint8_t capability[20] = { 0, 0, 0, 2 }; /* VFS_CAP_REVISION_2: none at all */
+	struct vol_message m = { .type = VOL_SETXATTR,
+				 .setxattr = { .file = *file, .value = { capability, sizeof(capability) } } };
+
+	m.setxattr.cred.uid = m.setxattr.cred.gid = uid;
+	text_copy(m.setxattr.name, sizeof(m.setxattr.name), name);
+	return ask(p, &m);
+}
+
 static void test_names(void)
 {
 	struct vol_fid f, g, dir;
@@ -40,6 +52,9 @@ static void test_names(void)
 	no.setattr.cred.uid = no.setattr.cred.gid = 65534;
 	no.setattr.valid = VOL_SET_MODE;
 	CHECK_EQ(ask(&a, &no), EPERM);
+	CHECK_EQ(set_attribute(&a, &f, 65534, "trusted.t"), EPERM);
+	CHECK_EQ(set_attribute(&a, &f, 65534, "security.capability"), EPERM);
+	CHECK_EQ(set_attribute(&a, &f, 0, "trusted.t"), 0);
 	no.setattr.cred.uid = no.setattr.cred.gid = 0;
 	no.setattr.mode = 0600;
 	CHECK_EQ(ask(&a, &no), 0);
@@ -321,6 +336,9 @@ static void test_fenced(void)
 	CHECK_EQ(answer.error, 0);
 	CHECK_EQ(ask_control(&q, &answer), 0);
 	CHECK_EQ(answer.status_is.waiting_for, 0);
+	/* It is not taken for a new one: it would go on with leases and locks that others may have by now. */
+	CHECK_EQ(peer_hello(&a), ENOENT);
+	CHECK_EQ(peer_hello(&a), ENOENT);
 	link_free(a.link);
 	link_frame_done(&a.frame);
 	peer_new(&a, 1);
