@@ -11,6 +11,7 @@
 #ifndef PROTO_VOLUME_H
 #define PROTO_VOLUME_H
 
+#include <errno.h>
 #include <stdbool.h>
 
 #include "bounds.h"
@@ -21,6 +22,11 @@
 #define VOL_VERSION 1
 #define VOL_LEVEL 1
 #define VOL_HEADER_SIZE 40
+/*
+ * Error of an answer: the question was not taken up (no room for its answer, no memory). The session sends the same one, with its
+ * number, again after a short wait; no application sees it. Not EAGAIN: that is the answer to a lock that is in another's way.
+ */
+#define VOL_AGAIN ERESTART
 
 /* File id: as name_to_handle_at(2) gives it. All zero: none. */
 struct vol_fid {

@@ -41,7 +41,7 @@ enum request_state {
 	REQUEST_IN_PROGRESS, /* drop the frame: request_log_answer() goes out on the session's newest connection */
 	REQUEST_ANSWERED,    /* *ret is the answer, send it again */
 	REQUEST_OLD,	     /* the session has had the answer: drop the frame */
-	REQUEST_FULL,	     /* the session broke the rule, or no room: answer EAGAIN, it does not count as answered */
+	REQUEST_FULL,	     /* the session broke the rule, or no room: answer VOL_AGAIN, it does not count as answered */
 };
 enum request_state request_log_begin(struct request_log *l, uint32_t session, uint64_t request, struct vol_message *ret);
 /* The answer that is about to be sent. -ENOENT: not begun; -E2BIG. */

@@ -39,6 +39,7 @@ struct call {
 	pthread_cond_t changed;
 	int error; /* 0 or negative errno, when done */
 	bool done, sending, recovery;
+	bool again; /* the owner had no room for it: to be sent again */
 	/*
 	 * Called by the receiving thread when it was answered without an error, before anybody may find the next owner: so what the
 	 * owner has given (an open file, a lock) is reclaimed from then on.

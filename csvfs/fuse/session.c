@@ -14,6 +14,7 @@
 
 #define CONNECT_MS 5000
 #define RETRY_MS 200
+#define AGAIN_MS 10 /* until a question is sent again that the owner had no room for */
 
 static struct session *const s = &csvfs.session;
 
@@ -59,6 +60,7 @@ static void send_call(struct call *c)
 
 	c->q.answered = pending_mark(&s->window);
 	c->sending = true;
+	c->again = false;
 	s->senders++;
 	pthread_mutex_unlock(&s->lock);
 	link_send(l, &c->q);
@@ -94,6 +96,29 @@ static int wait_for_room(struct call *c)
 	return 0;
 }
 
+/* Waits on `changed`, at most that long. session.lock is held. */
+static void wait_ms(pthread_cond_t *changed, uint32_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += ms * 1000000l;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(changed, &s->lock, &t);
+}
+
+/* The owner had no room for it. When the connection has broken meanwhile it is sent by the next one, in its turn. */
+static void ask_again(struct call *c)
+{
+	const uint64_t at = now_ms() + AGAIN_MS;
+
+	while (c->again && !c->done && now_ms() < at)
+		wait_ms(&c->changed, AGAIN_MS);
+	if (c->again && !c->done && !s->broken && (s->state == SESSION_UP || c->recovery))
+		send_call(c);
+}
+
 static int ask_locked(struct call *c)
 {
 	struct pending was;
@@ -108,7 +133,10 @@ static int ask_locked(struct call *c)
 			pthread_cond_broadcast(&s->changed);
 			return error;
 		}
-		pthread_cond_wait(&c->changed, &s->lock);
+		if (c->again && !c->sending && !s->broken)
+			ask_again(c);
+		else
+			pthread_cond_wait(&c->changed, &s->lock);
 	}
 	while (c->sending)
 		pthread_cond_wait(&c->changed, &s->lock);
@@ -188,11 +216,36 @@ static void wake_calls(void)
 	pthread_cond_broadcast(&s->changed);
 }
 
+/* The call it is about, still unanswered; session.lock is held. */
+static struct call *call_of(uint64_t request)
+{
+	const struct pending *p = pending_next(&s->window, request);
+
+	return p && p->number == request ? p->user : NULL;
+}
+
+static void not_taken(uint64_t request)
+{
+	struct call *c;
+
+	pthread_mutex_lock(&s->lock);
+	c = call_of(request);
+	if (c) {
+		c->again = true;
+		pthread_cond_broadcast(&c->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void answered(struct link_frame *f)
 {
 	struct pending was;
 	struct call *c;
 
+	if (f->m.error == VOL_AGAIN) {
+		not_taken(f->m.request);
+		return;
+	}
 	pthread_mutex_lock(&s->lock);
 	if (!pending_answered(&s->window, f->m.request, &was)) {
 		pthread_mutex_unlock(&s->lock);
@@ -492,15 +545,9 @@ static bool next_owner(char *address, uint16_t *port)
 
 static void pause_between(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_nsec += RETRY_MS * 1000000l;
-	t.tv_sec += t.tv_nsec / 1000000000;
-	t.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&s->lock);
 	if (!s->stopping)
-		pthread_cond_timedwait(&s->changed, &s->lock, &t);
+		wait_ms(&s->changed, RETRY_MS);
 	pthread_mutex_unlock(&s->lock);
 }
 

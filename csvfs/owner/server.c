@@ -238,7 +238,7 @@ static bool admit(struct request *r, bool *ret_send)
 	case REQUEST_FULL:
 		r->answer = (struct vol_message){ .type = vol_answer_type(q->type),
 						  .request = q->request,
-						  .error = EAGAIN };
+						  .error = VOL_AGAIN };
 		*ret_send = true;
 		return false;
 	default:
@@ -253,7 +253,7 @@ static void take_request(struct conn *c, struct link_frame *f)
 	bool run, send;
 
 	if (!r) {
-		send_error(c, &f->m, EAGAIN);
+		send_error(c, &f->m, VOL_AGAIN);
 		return;
 	}
 	r->job.run = run_request;

@@ -20,6 +20,7 @@ unit_tests += \
 	tests/unit/test_control \
 	tests/unit/test_csvfs_admin \
 	tests/unit/test_csvfs_owner \
+	tests/unit/test_csvfs_session \
 	tests/unit/test_device \
 	tests/unit/test_extent_map \
 	tests/unit/test_extents \
