@@ -182,6 +182,8 @@ int agent_environ_build(struct agent_environ *env, const struct agents *a, const
 	r = r ?: var_add(env, "OCF_RESKEY_CRM_meta_timeout=%u", rq->timeout_ms);
 	r = r ?: var_add(env, "OCF_RESKEY_CRM_meta_interval=%u", rq->interval_ms);
 	r = r ?: migration_add(env, rq);
+	if (rq->epoch)
+		r = r ?: var_add(env, "CLUSTERD_EPOCH=%llu", (unsigned long long)rq->epoch);
 	r = r ?: params_add(env, rq->params);
 	for (char **e = a->environment; !r && e && *e; e++)
 		r = var_add(env, "%s", *e);

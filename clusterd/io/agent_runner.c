@@ -709,6 +709,7 @@ int request_copy(struct request *out, const struct agent_request *in)
 		out->timeout_ms = AGENT_TIMEOUT_MIN_MS;
 	out->interval_ms = in->interval_ms;
 	out->level = in->level;
+	out->epoch = in->epoch;
 	text_copy(out->resource, sizeof(out->resource), in->resource);
 	text_copy(out->role, sizeof(out->role), in->role);
 	text_copy(out->agent, sizeof(out->agent), in->agent);

@@ -36,6 +36,7 @@ struct request {
 	enum agent_action action;
 	uint32_t resource_id;
 	uint32_t timeout_ms, interval_ms, level;
+	uint64_t epoch;
 	char resource[NAME_SIZE];
 	char role[NAME_SIZE];
 	char agent[AGENT_NAME_SIZE];

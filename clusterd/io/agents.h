@@ -82,6 +82,7 @@ struct agent_request {
 	uint32_t level;              /* OCF_CHECK_LEVEL */
 	const char *migrate_source;  /* node names; migrate_to, migrate_from; else NULL */
 	const char *migrate_target;
+	uint64_t epoch;              /* of the ownership that a start begins, CLUSTERD_EPOCH; 0: none */
 };
 
 /* Valid during the callback. */

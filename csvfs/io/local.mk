@@ -15,4 +15,6 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/trailer.h \
 	csvfs/io/volume_control.c \
 	csvfs/io/volume_control.h \
+	csvfs/io/volume_process.c \
+	csvfs/io/volume_process.h \
 	$(NULL)

@@ -20,9 +20,10 @@ ALLOWED = {
     "csvfs/fuse": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/fuse"],
     "csvfs/owner": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/owner"],
     "csvfs/admin": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/admin"],
+    "agents": BASE + ["proto", "csvfs/core", "csvfs/io", "agents"],
     "clusterd": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd"],
     "tests": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd/ctl", "clusterd", "csvfs/core", "csvfs/io",
-                     "csvfs/fuse", "csvfs/owner", "csvfs/admin", "tests"],
+                     "csvfs/fuse", "csvfs/owner", "csvfs/admin", "agents", "tests"],
 }
 # What the pure layers may ask of the system: types, strings, formatting, and functions of their arguments alone
 # (of syslog.h the names of the levels). Calls are looked at by lint_pure.sh.

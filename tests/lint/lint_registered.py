@@ -9,6 +9,7 @@ errors = []
 listed = lint_tree.listed()
 sources = lint_tree.files(".c", ".h", ".def", under="include") + lint_tree.files(".c", ".h", ".def", under="proto")
 sources += lint_tree.files(".c", ".h", ".def", ".8", ".5", ".1", ".bash", ".in", under="clusterd")
+sources += lint_tree.files(".c", ".h", ".7", under="agents")
 sources += lint_tree.files(".c", ".h", ".def", ".py", ".sh", under="tests")
 
 

@@ -41,6 +41,7 @@ unit_tests += \
 	tests/unit/test_superblock \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
+	tests/unit/test_volume_agent \
 	tests/unit/test_volume_control \
 	tests/unit/test_volume_wire \
 	tests/unit/test_watchdog \
