@@ -9,6 +9,7 @@
 #define RESOURCE_MAX 16384   /* ids 1..16384 */
 #define RULE_MAX 1024        /* ids 1..1024 */
 #define SET_MAX 256          /* ids 1..256 */
+#define VOLUME_MAX 256       /* ids 1..256 */
 #define EVENT_MAX 1024       /* ring of the newest cluster-wide events */
 #define ROLE_RESOURCE_MAX 64 /* resources of one role */
 
@@ -17,6 +18,7 @@
 #define PARAMS_SIZE 1024 /* "name=value\n" lines, with the NUL */
 #define ROLELIST_MAX 128 /* roles named by a rule or a set */
 #define SETLIST_MAX 8    /* sets a set waits for */
+#define VOLUMELIST_MAX 16 /* volumes a role needs */
 #define DEPS_CLAUSE_MAX 8 /* "and" terms of a dependency */
 #define DEPS_CHOICE_MAX 4 /* "or" choices within a term */
 #define UNCLEAN_MAX 3     /* remembered unclean losses of a node (quarantine) */

@@ -490,7 +490,7 @@ static int params_parse(const struct parse *p)
 
 /* ---- names of other objects ---- */
 
-#define IDS_MAX ROLELIST_MAX /* the longest list of any type */
+#define IDS_MAX VOLUME_MAX /* the longest list of any type */
 
 struct ids {
 	uint16_t id[IDS_MAX];
@@ -509,6 +509,9 @@ static uint32_t kind_named(uint8_t type)
 		return KIND_ROLE;
 	case FIELD_SETLIST:
 		return KIND_SET;
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET:
+		return KIND_VOLUME;
 	}
 	return KIND_RESOURCE;
 }
@@ -586,9 +589,11 @@ static int ids_read(const struct parse *p, struct ids *ret, size_t max)
 	return 0;
 }
 
-static size_t ids_max(uint8_t type)
+static size_t ids_max(const struct field *f)
 {
-	return type == FIELD_ROLELIST ? ROLELIST_MAX : type == FIELD_SETLIST ? SETLIST_MAX : NODE_MAX;
+	if (f->type == FIELD_NODESET || f->type == FIELD_NODELIST)
+		return NODE_MAX;
+	return f->type == FIELD_VOLUMESET ? VOLUME_MAX : f->size / sizeof(uint16_t);
 }
 
 static void ids_load(const struct field *f, const void *at, struct ids *ret)
@@ -603,13 +608,17 @@ static void ids_load(const struct field *f, const void *at, struct ids *ret)
 		for (uint16_t id = 1; id <= NODE_MAX; id++)
 			if (nodeset_has(set, id))
 				ret->id[ret->n++] = id;
+	} else if (f->type == FIELD_VOLUMESET) {
+		for (uint16_t id = 1; id <= VOLUME_MAX; id++)
+			if (volume_set_has(at, id))
+				ret->id[ret->n++] = id;
 	} else if (f->type == FIELD_NODELIST) {
 		while (ret->n < NODE_MAX && nodes[ret->n]) {
 			ret->id[ret->n] = nodes[ret->n];
 			ret->n++;
 		}
 	} else {
-		while (ret->n < ids_max(f->type) && list[ret->n]) {
+		while (ret->n < ids_max(f) && list[ret->n]) {
 			ret->id[ret->n] = list[ret->n];
 			ret->n++;
 		}
@@ -633,14 +642,18 @@ static void ids_store(const struct parse *p, struct ids *ids)
 	uint8_t *nodes = p->at;
 	nodeset_t set = 0;
 
-	if (p->field->type == FIELD_NODESET) {
+	memset(p->at, 0, p->field->size);
+	switch (p->field->type) {
+	case FIELD_NODESET:
 		for (size_t i = 0; i < ids->n; i++)
 			set |= NODE_BIT(ids->id[i]);
 		memcpy(p->at, &set, sizeof(set));
 		return;
-	}
-	memset(p->at, 0, p->field->size);
-	if (p->field->type == FIELD_NODELIST) {
+	case FIELD_VOLUMESET:
+		for (size_t i = 0; i < ids->n; i++)
+			volume_set_put(p->at, ids->id[i], true);
+		return;
+	case FIELD_NODELIST:
 		for (size_t i = 0; i < ids->n; i++)
 			nodes[i] = (uint8_t)ids->id[i];
 		return;
@@ -651,7 +664,7 @@ static void ids_store(const struct parse *p, struct ids *ids)
 
 static int ids_parse(const struct parse *p)
 {
-	size_t max = ids_max(p->field->type);
+	size_t max = ids_max(p->field);
 	struct ids given, list;
 	int rc = ids_read(p, &given, max);
 
@@ -811,6 +824,8 @@ int field_parse(const struct object_type *type, const struct field *field, void 
 	case FIELD_NODELIST:
 	case FIELD_ROLELIST:
 	case FIELD_SETLIST:
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET:
 		return ids_parse(&p);
 	}
 	if (how != EDIT_SET)
@@ -967,6 +982,8 @@ int field_print(const struct field *field, const void *object, const struct name
 	case FIELD_NODELIST:
 	case FIELD_ROLELIST:
 	case FIELD_SETLIST:
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET:
 		ids_print(&t, field, at, names);
 		break;
 	case FIELD_DEPS:

@@ -18,7 +18,7 @@ enum edit_how {
 	EDIT_REMOVE = 2, /* lists, sets and params: take these away */
 };
 
-#define FIELD_TEXT_MAX 8192 /* longest text of one value, with the NUL */
+#define FIELD_TEXT_MAX (VOLUME_MAX * NAME_SIZE) /* longest text of one value, with the NUL */
 
 /*
  * Sets the field of `object` from text. On error the object is unchanged, -EINVAL (or -ENOENT: a name in it is unknown)
@@ -28,7 +28,8 @@ enum edit_how {
  *   BOOL      yes no true false on off 1 0
  *   MS        250ms 30s 5min 2h 1d, or a bare 0
  *   TIME      2026-01-31T12:00:00.000Z (UTC), or never
- *   NODESET NODELIST ROLELIST SETLIST   names joined by ','; ADD of a member changes nothing, REMOVE of none is refused
+ *   NODESET NODELIST ROLELIST SETLIST VOLUMELIST VOLUMESET   names joined by ','; ADD of a member changes nothing, REMOVE
+ *             of none is refused
  *   DEPS      a,b|c: a and (b or c); ADD and REMOVE whole terms
  *   PARAMS    SET: all parameters, name=value, one a line; ADD: one name=value, in place of an older value; REMOVE: one name
  *   TEXT, values of PARAMS   UTF-8 without line breaks and control characters

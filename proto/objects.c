@@ -32,6 +32,8 @@
 #define VALUES_NODELIST(aux) NULL
 #define VALUES_ROLELIST(aux) NULL
 #define VALUES_SETLIST(aux) NULL
+#define VALUES_VOLUMELIST(aux) NULL
+#define VALUES_VOLUMESET(aux) NULL
 #define VALUES_DEPS(aux) NULL
 #define VALUES_TIMES(aux) NULL
 
@@ -59,6 +61,8 @@ static const struct object_type object_types[] = {
 #undef FIELD
 #undef OBJECT_END
 };
+
+_Static_assert(ARRAY_SIZE(object_types) == KIND_LAST + 1, "KIND_LAST is the highest kind");
 
 /* Every object begins with its struct object, so that a pointer to one is a pointer to the other. */
 #define OBJECT(kind, symbol, max) _Static_assert(offsetof(struct kind, object) == 0, #kind);
@@ -190,6 +194,19 @@ static void put_ids(struct writer *w, uint16_t number, const uint16_t *ids, size
 		put_u16(w, ids[i]);
 }
 
+static void put_volumes(struct writer *w, uint16_t number, const struct volume_set *set)
+{
+	uint16_t ids[VOLUME_MAX];
+	size_t n = 0;
+
+	for (uint16_t id = 1; id <= VOLUME_MAX; id++)
+		if (volume_set_has(set, id))
+			ids[n++] = id;
+	if (n < VOLUME_MAX)
+		ids[n] = 0;
+	put_ids(w, number, ids, VOLUME_MAX);
+}
+
 static void put_deps(struct writer *w, uint16_t number, const uint16_t (*deps)[DEPS_CHOICE_MAX])
 {
 	uint8_t count[DEPS_CLAUSE_MAX];
@@ -258,7 +275,11 @@ static void field_encode(struct writer *w, const struct field *f, const void *ob
 		break;
 	case FIELD_ROLELIST:
 	case FIELD_SETLIST:
+	case FIELD_VOLUMELIST:
 		put_ids(w, f->number, at, f->size / sizeof(uint16_t));
+		break;
+	case FIELD_VOLUMESET:
+		put_volumes(w, f->number, at);
 		break;
 	case FIELD_DEPS:
 		put_deps(w, f->number, at);
@@ -311,6 +332,18 @@ static bool get_ids(struct reader *r, uint16_t *ids, size_t max, uint32_t highes
 		if (!ids[i] || ids[i] > highest || (i && ids[i] <= ids[i - 1]))
 			return false;
 	}
+	return true;
+}
+
+static bool get_volumes(struct reader *r, struct volume_set *set)
+{
+	uint16_t ids[VOLUME_MAX];
+	size_t n = reader_left(r) / 2;
+
+	if (!get_ids(r, ids, VOLUME_MAX, VOLUME_MAX))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		volume_set_put(set, ids[i], true);
 	return true;
 }
 
@@ -438,6 +471,10 @@ static bool field_decode(struct reader *r, const struct field *f, void *object)
 		return get_ids(r, at, ROLELIST_MAX, ROLE_MAX);
 	case FIELD_SETLIST:
 		return get_ids(r, at, SETLIST_MAX, SET_MAX);
+	case FIELD_VOLUMELIST:
+		return get_ids(r, at, VOLUMELIST_MAX, VOLUME_MAX);
+	case FIELD_VOLUMESET:
+		return get_volumes(r, at);
 	case FIELD_DEPS:
 		return get_deps(r, at);
 	case FIELD_TIMES:

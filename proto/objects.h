@@ -38,11 +38,32 @@ enum field_type {
 	FIELD_NODELIST, /* uint8_t[NODE_MAX + 1], ids in order of preference, each once, 0 ends it */
 	FIELD_ROLELIST, /* uint16_t[ROLELIST_MAX], ids ascending, 0 ends it */
 	FIELD_SETLIST,  /* uint16_t[SETLIST_MAX], ids ascending, 0 ends it */
+	FIELD_VOLUMELIST, /* uint16_t[VOLUMELIST_MAX], ids ascending, 0 ends it */
+	FIELD_VOLUMESET,  /* struct volume_set */
 	FIELD_DEPS,     /* uint16_t[DEPS_CLAUSE_MAX][DEPS_CHOICE_MAX] resource ids: and of ors, 0 ends each */
 	FIELD_TIMES,    /* uint64_t[UNCLEAN_MAX] Unix milliseconds, 0 ends it */
 };
 
 #define ZONE_UTC 720u /* what FIELD_ZONE keeps for +00:00 */
+
+#define KIND_LAST KIND_VOLUME /* kinds are 1 to this, each an object's */
+
+/* A set of volumes by id. */
+struct volume_set {
+	uint64_t bits[VOLUME_MAX / 64]; /* volume id: bit id - 1 */
+};
+
+static inline bool volume_set_has(const struct volume_set *set, uint32_t id)
+{
+	return id && id <= VOLUME_MAX && set->bits[(id - 1) / 64] >> (id - 1) % 64 & 1;
+}
+
+static inline void volume_set_put(struct volume_set *set, uint32_t id, bool in)
+{
+	uint64_t bit = (uint64_t)1 << (id - 1) % 64;
+
+	set->bits[(id - 1) / 64] = in ? set->bits[(id - 1) / 64] | bit : set->bits[(id - 1) / 64] & ~bit;
+}
 
 /* The C member of a field: a duration or a time carries its unit. */
 #define MEMBER_OF_NAME(m) m
@@ -61,6 +82,8 @@ enum field_type {
 #define MEMBER_OF_NODELIST(m) m
 #define MEMBER_OF_ROLELIST(m) m
 #define MEMBER_OF_SETLIST(m) m
+#define MEMBER_OF_VOLUMELIST(m) m
+#define MEMBER_OF_VOLUMESET(m) m
 #define MEMBER_OF_DEPS(m) m
 #define MEMBER_OF_TIMES(m) m##_ms
 
@@ -80,6 +103,8 @@ enum field_type {
 #define MEMBER_NODELIST(m) uint8_t m[NODE_MAX + 1];
 #define MEMBER_ROLELIST(m) uint16_t m[ROLELIST_MAX];
 #define MEMBER_SETLIST(m) uint16_t m[SETLIST_MAX];
+#define MEMBER_VOLUMELIST(m) uint16_t m[VOLUMELIST_MAX];
+#define MEMBER_VOLUMESET(m) struct volume_set m;
 #define MEMBER_DEPS(m) uint16_t m[DEPS_CLAUSE_MAX][DEPS_CHOICE_MAX];
 #define MEMBER_TIMES(m) uint64_t m##_ms[UNCLEAN_MAX];
 
@@ -172,7 +197,7 @@ void object_init(const struct object_type *type, void *object, uint32_t id);
  * type's zero are left out, order is by number: one state has one encoding.
  *
  *   BOOL ENUM NODEREF: 1 byte · ROLEREF: 2 · U32 MS: 4 · U64 TIME NODESET: 8 · NAME TEXT PARAMS: the text without its NUL
- *   NODELIST: a byte each · ROLELIST SETLIST: u16 each · TIMES: u64 each · DEPS: per clause u8 count, u16 each
+ *   NODELIST: a byte each · ROLELIST SETLIST VOLUMELIST VOLUMESET: u16 each · TIMES: u64 each · DEPS: per clause u8 count, u16 each
  *
  * Decoding is bounded, refuses a wrong length, a value out of [min, max], a list that is not canonical, a duplicate or
  * descending number, and the absence of a level 1 field that may not be zero; fields it does not know are kept in

@@ -66,7 +66,7 @@ static const char object_intro[] =
 	"| NAME TEXT | the bytes of the text |\n"
 	"| PARAMS | lines `name=value\\n`, names rising |\n"
 	"| NODELIST | a byte each, in order of preference |\n"
-	"| ROLELIST SETLIST | u16 each, rising |\n"
+	"| ROLELIST SETLIST VOLUMELIST VOLUMESET | u16 each, rising |\n"
 	"| TIMES | u64 each |\n"
 	"| DEPS | per term u8 count, then u16 each: a term is an *or*, the terms an *and* |\n"
 	"\n"
@@ -126,6 +126,8 @@ static const char *type_name(uint8_t type)
 		[FIELD_NODELIST] = "NODELIST",
 		[FIELD_ROLELIST] = "ROLELIST",
 		[FIELD_SETLIST] = "SETLIST",
+		[FIELD_VOLUMELIST] = "VOLUMELIST",
+		[FIELD_VOLUMESET] = "VOLUMESET",
 		[FIELD_DEPS] = "DEPS",
 		[FIELD_TIMES] = "TIMES",
 	};
@@ -160,7 +162,7 @@ static void print_range(const struct field *f)
 static void print_objects(void)
 {
 	fputs(object_intro, stdout);
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++) {
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++) {
 		const struct object_type *type = object_type(kind);
 
 		printf("### %u %s\n\nIds 1 to %u.\n\n| number | field | type | set by | since | range | "

@@ -286,8 +286,12 @@ static void withdraw_fence(struct state *s, uint32_t node)
 			if (s->resources[id].state == RES_BLOCKED)
 				return;
 	}
-	if (s->nodes[node].fence_asked)
-		((struct node *)state_edit(s, KIND_NODE, node))->fence_asked = 0;
+	/* Only what was asked for because of a stop. */
+	if (s->nodes[node].fence_asked && s->nodes[node].fence_reason != REASON_VOLUME_SILENT) {
+		struct node *n = state_edit(s, KIND_NODE, node);
+
+		n->fence_asked = n->fence_reason = 0;
+	}
 }
 
 static void forgive_resource(struct state *s, uint32_t id)

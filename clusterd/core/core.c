@@ -230,6 +230,14 @@ static void apply_result(struct core *c, uint32_t sender, const struct msg_resul
 		local_result_applied(c, m->resource, m->op);
 }
 
+static void apply_volumes(struct core *c, uint32_t sender, const struct msg_volumes *m)
+{
+	int ret = node_volumes(&c->engine, c->state, sender, m);
+
+	if (ret < 0)
+		core_trace(c, LOG_ERR, "volumes of node %s refused: error %d", core_node_name(c, sender), -ret);
+}
+
 static void farewell_read(struct core *c)
 {
 	if (c->state->nodes[c->config.self].state == NODE_DOWN)
@@ -253,6 +261,8 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 	case MSG_VOTES: apply_votes(c, &m->votes); break;
 	case MSG_LEAVE: apply_leave(c, sender, &m->leave); break;
 	case MSG_DECLARE: node_declare(c->state, sender, &m->declare); break;
+	case MSG_VOLUMES: apply_volumes(c, sender, &m->volumes); break;
+	case MSG_SILENT: node_silent(&c->engine, c->state, sender, &m->silent); break;
 	default: break;
 	}
 	core_settle(c);
@@ -260,6 +270,8 @@ static void apply_sequenced(struct core *c, uint32_t sender, const struct messag
 		return;
 	if (m->type == MSG_INVENTORY)
 		local_inventory_applied(c);
+	else if (m->type == MSG_VOLUMES)
+		local_volumes_applied(c);
 	else if (m->type == MSG_LEAVE)
 		farewell_read(c);
 }
@@ -363,6 +375,8 @@ void core_step(struct core *c, const struct core_event *event, const struct core
 	case EVENT_WITNESS: view_witness_event(c, event->witness.held); break;
 	case EVENT_RING_LOST: view_lost(c); break;
 	case EVENT_INVENTORY: local_inventory(c, event->inventory.items, event->inventory.n); break;
+	case EVENT_VOLUMES: local_volumes(c, event->volumes.up, event->volumes.n); break;
+	case EVENT_SILENT: local_silent(c, event->silent.node, &event->silent.of); break;
 	}
 	if (event->kind == EVENT_TICK)
 		tick(c);

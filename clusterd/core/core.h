@@ -76,6 +76,14 @@ enum core_event_kind {
 	EVENT_WITNESS,      /* claim answered, or a held witness lost; .witness */
 	EVENT_RING_LOST,    /* corosync is gone: no view any more */
 	EVENT_INVENTORY,    /* what the local record says may be running, after a start of clusterd; .inventory */
+	EVENT_VOLUMES,      /* which volumes can be used here, whenever that changes, and after a start of clusterd; .volumes */
+	EVENT_SILENT,       /* this node owns a volume and a node does not answer its recall: that must be fenced; .silent */
+};
+
+/* A volume as the shell came to know it: a later one may have the same id, never the same number. */
+struct volume_mark {
+	uint32_t volume; /* id */
+	uint64_t number; /* its field */
 };
 
 struct inventory_item {
@@ -127,6 +135,19 @@ struct core_event {
 			const struct inventory_item *items;
 			uint32_t n;
 		} inventory;
+		struct {
+			/*
+			 * All that are mounted here and whose reads and writes succeed, directly or through the owner, or
+			 * wait for a new owner (paused). One that came back after it was left out is in again; one whose
+			 * requests fail is not. Until the first of these events the state's last word counts.
+			 */
+			const struct volume_mark *up;
+			uint32_t n;
+		} volumes;
+		struct {
+			uint32_t node; /* may be this one */
+			struct volume_mark of;
+		} silent;
 	};
 };
 

@@ -114,6 +114,9 @@ struct local {
 	uint64_t disarm_seq; /* position at which this node saw that; 0: armed */
 	bool declare_in_flight;
 	bool self_fenced, restart_asked;
+	struct volume_mark volumes[VOLUME_MAX]; /* that can be used here; ids rise */
+	uint32_t n_volumes;
+	bool volumes_known, volumes_in_flight;
 	uint64_t watchdog_until; /* last told */
 	bool watchdog_armed, watchdog_told;
 };
@@ -230,6 +233,13 @@ void local_tick(struct core *c);
 uint32_t local_stop_left_ms(const struct core *c);
 /* Names of what runs here and belongs elsewhere, as many as fit; returns how many there are. */
 uint32_t local_list_strays(const struct core *c, char *out, size_t size);
+
+/* local_volumes.c */
+void local_volumes(struct core *c, const struct volume_mark *up, uint32_t n);
+/* Tells the others what they do not know yet. */
+void local_volumes_push(struct core *c);
+void local_volumes_applied(struct core *c);
+void local_silent(struct core *c, uint32_t node, const struct volume_mark *of);
 
 /* duty.c: what one of the members does for all: fences, clock, votes, exclusion of the silent */
 void duty_tick(struct core *c);

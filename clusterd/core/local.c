@@ -427,6 +427,7 @@ void local_view_open(struct core *c)
 	}
 	l->inventory_sent = false;
 	l->declare_in_flight = false;
+	l->volumes_in_flight = false;
 	l->disarm_seq = 0; /* positions are of the new epoch */
 	l->stopping = false;
 	l->kept = true;
@@ -603,12 +604,15 @@ void local_tick(struct core *c)
 
 		check_inventory(c);
 		if (c->state->nodes[c->config.self].fence_asked && !l->released)
-			fence_self(c, "a resource could not be stopped on this node");
+			fence_self(c, c->state->nodes[c->config.self].fence_reason == REASON_VOLUME_SILENT ?
+					      "the owner of a volume got no answer from this node" :
+					      "a resource could not be stopped on this node");
 		if (stuck && !l->released && !c->state->cluster.disarmed)
 			fence_self(c, "a resource that does not belong to this node could not be stopped");
 	}
 	tell_watchdog(c);
 	declare_watchdog(c);
+	local_volumes_push(c);
 }
 
 uint32_t local_list_strays(const struct core *c, char *out, size_t size)

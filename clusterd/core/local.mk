@@ -20,6 +20,7 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/foresee.h \
 	clusterd/core/ledger.c \
 	clusterd/core/local.c \
+	clusterd/core/local_volumes.c \
 	clusterd/core/node.c \
 	clusterd/core/node.h \
 	clusterd/core/place.c \
@@ -44,6 +45,8 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/timetable.h \
 	clusterd/core/view.c \
 	clusterd/core/view_open.c \
+	clusterd/core/volume_use.c \
+	clusterd/core/volume_use.h \
 	clusterd/core/votes.c \
 	clusterd/core/votes.h \
 	$(NULL)

@@ -8,6 +8,7 @@
 #include "clusterd/core/reason.h"
 #include "clusterd/core/resource.h"
 #include "clusterd/core/timetable.h"
+#include "clusterd/core/volume_use.h"
 
 nodeset_t nodes_in(const struct state *s, enum node_state state)
 {
@@ -101,7 +102,7 @@ void node_admit(struct engine *e, struct state *s, uint32_t id, const struct msg
 	doubt_resources(e, s, id);
 	n = state_edit(s, KIND_NODE, id);
 	declare(s, n, m);
-	n->fence_asked = 0;
+	n->fence_asked = n->fence_reason = 0;
 	if (n->admin == ADMIN_STOPPING)
 		n->admin = ADMIN_UP;
 	set_state(s, id, NODE_JOINING, REASON_NODE_JOINED);
@@ -147,12 +148,26 @@ static enum reason fence_reason(enum fence_how how)
 	}
 }
 
+static void forget_fence(struct state *s, uint32_t id)
+{
+	struct node *n = state_edit(s, KIND_NODE, id);
+
+	n->fence_asked = n->fence_reason = 0;
+}
+
+/* Nothing of it is mounted any more. A node that was only away keeps what it said until it says something else. */
+static void forget_volumes(struct state *s, uint32_t id)
+{
+	memset(&((struct node *)state_edit(s, KIND_NODE, id))->volumes_up, 0, sizeof(struct volume_set));
+}
+
 void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how how)
 {
 	if (!state_node(s, id) || s->nodes[id].state != NODE_LOST)
 		return;
 	set_state(s, id, NODE_DOWN, fence_reason(how));
-	((struct node *)state_edit(s, KIND_NODE, id))->fence_asked = 0;
+	forget_fence(s, id);
+	forget_volumes(s, id);
 	role_release_node(e, s, id);
 	engine_touch_waiting(e, s);
 }
@@ -163,6 +178,7 @@ void node_left(struct engine *e, struct state *s, uint32_t id)
 		return;
 	set_state(s, id, NODE_DOWN, REASON_NODE_LEFT);
 	((struct node *)state_edit(s, KIND_NODE, id))->admin = ADMIN_UP;
+	forget_volumes(s, id);
 	role_release_node(e, s, id);
 	engine_touch_waiting(e, s);
 }
@@ -214,6 +230,70 @@ int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct 
 	set_state(s, id, NODE_ONLINE, REASON_NODE_ONLINE);
 	engine_touch_all(e, s);
 	return 0;
+}
+
+/* Those of the message that exist; an id given anew does not carry over what its predecessor was. */
+static int read_volumes(const struct state *s, const struct msg_volumes *m, struct volume_set *ret)
+{
+	struct reader r = reader_of(m->up.data, m->up.len);
+	uint32_t last = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	while (reader_left(&r)) {
+		uint32_t id = get_u16(&r);
+		uint64_t number = get_u64(&r);
+
+		if (r.bad || id <= last || id > VOLUME_MAX)
+			return -EBADMSG;
+		last = id;
+		if (state_volume(s, id) && s->volumes[id].number == number)
+			volume_set_put(ret, id, true);
+	}
+	return 0;
+}
+
+int node_volumes(struct engine *e, struct state *s, uint32_t id, const struct msg_volumes *m)
+{
+	const struct node *n = state_node(s, id);
+	struct volume_set now, before;
+	int rc;
+
+	if (!n || (n->state != NODE_JOINING && n->state != NODE_ONLINE) || n->incarnation != m->incarnation)
+		return -ESTALE;
+	rc = read_volumes(s, m, &now);
+	if (rc < 0)
+		return rc;
+	before = n->volumes_up;
+	if (!memcmp(&before, &now, sizeof(now)))
+		return 0;
+	((struct node *)state_edit(s, KIND_NODE, id))->volumes_up = now;
+	for (uint32_t v = 1; v <= s->high[KIND_VOLUME]; v++) {
+		if (volume_set_has(&before, v) == volume_set_has(&now, v))
+			continue;
+		volume_touch_users(e, s, v);
+		/* Told when it is no part of an orderly end: of the volume, of the node. */
+		if (!volume_set_has(&now, v) && volume_is_online(s, v) && n->admin != ADMIN_STOPPING)
+			event_add(s, &(struct event_about){ REASON_VOLUME_DOWN, KIND_VOLUME, v, id, 0, NULL });
+	}
+	return 0;
+}
+
+void node_silent(struct engine *e, struct state *s, uint32_t owner, const struct msg_silent *m)
+{
+	const struct volume *v = state_volume(s, m->volume);
+	const struct node *n = state_node(s, m->node);
+	struct node *edit;
+
+	if (!v || v->number != m->number || !state_role(s, v->role) || s->roles[v->role].owner != owner)
+		return;
+	if (!n || (n->state != NODE_JOINING && n->state != NODE_ONLINE) || n->incarnation != m->incarnation ||
+	    n->fence_reason == REASON_VOLUME_SILENT)
+		return;
+	edit = state_edit(s, KIND_NODE, m->node);
+	edit->fence_asked = 1;
+	edit->fence_reason = REASON_VOLUME_SILENT;
+	event_add(s, &(struct event_about){ REASON_VOLUME_SILENT, KIND_VOLUME, m->volume, m->node, owner, NULL });
+	engine_touch_waiting(e, s); /* who waits for room there looks elsewhere */
 }
 
 static bool quarantine_over(const struct node *n, uint64_t now_ms)

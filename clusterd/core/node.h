@@ -33,6 +33,10 @@ void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent, bool
 void node_fenced(struct engine *e, struct state *s, uint32_t id, enum fence_how how);
 /* It told what runs there: its roles' resources become that, it is online. */
 int node_inventory(struct engine *e, struct state *s, uint32_t id, const struct msg_inventory *m);
+/* It told which volumes it can use. -ESTALE, -EBADMSG: nothing is changed. */
+int node_volumes(struct engine *e, struct state *s, uint32_t id, const struct msg_volumes *m);
+/* `owner` of a volume got no answer to a recall from the node: it must be fenced. Nothing when that does not fit any more. */
+void node_silent(struct engine *e, struct state *s, uint32_t owner, const struct msg_silent *m);
 /* It has left in order, with nothing running. */
 void node_left(struct engine *e, struct state *s, uint32_t id);
 /* The cluster was disarmed: no watchdog may be counted on until its node declares it again. */

@@ -509,8 +509,12 @@ static void stop_failed(struct engine *e, struct state *s, uint32_t id, const st
 
 	resource_note_error(s, id, m);
 	resource_set_state(s, id, RES_BLOCKED);
-	if (!s->nodes[node].fence_asked)
-		((struct node *)state_edit(s, KIND_NODE, node))->fence_asked = 1;
+	if (!s->nodes[node].fence_asked) {
+		struct node *n = state_edit(s, KIND_NODE, node);
+
+		n->fence_asked = 1;
+		n->fence_reason = REASON_STOP_FAILED;
+	}
 	event_add(s, &(struct event_about){ REASON_STOP_FAILED, KIND_RESOURCE, id, node, 0, m->output });
 	engine_touch_waiting(e, s); /* who waits for room there looks elsewhere */
 }

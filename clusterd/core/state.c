@@ -21,6 +21,7 @@ static const struct {
 	[KIND_RESOURCE] = { offsetof(struct state, resources), sizeof(struct resource) },
 	[KIND_RULE] = { offsetof(struct state, rules), sizeof(struct rule) },
 	[KIND_SET] = { offsetof(struct state, sets), sizeof(struct set) },
+	[KIND_VOLUME] = { offsetof(struct state, volumes), sizeof(struct volume) },
 	[KIND_EVENT] = { offsetof(struct state, events), sizeof(struct event) },
 };
 
@@ -42,7 +43,7 @@ static bool id_valid(uint32_t kind, uint32_t id)
 void state_clear(struct state *s)
 {
 	/* Only what was used is written: the rest of the memory stays untouched. */
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
 		for (uint32_t id = 1; id <= s->high[kind]; id++)
 			if (state_get(s, kind, id))
 				memset(slot(s, kind, id), 0, tables[kind].size);
@@ -74,7 +75,9 @@ _Static_assert(offsetof(struct role, name) == sizeof(struct object) && offsetof(
 		       offsetof(struct node, name) == sizeof(struct object) &&
 		       offsetof(struct resource, name) == sizeof(struct object) &&
 		       offsetof(struct network, name) == sizeof(struct object) &&
-		       offsetof(struct rule, name) == sizeof(struct object) && offsetof(struct set, name) == sizeof(struct object),
+		       offsetof(struct rule, name) == sizeof(struct object) &&
+		       offsetof(struct set, name) == sizeof(struct object) &&
+		       offsetof(struct volume, name) == sizeof(struct object),
 	       "the name follows the header");
 
 const char *state_name(const struct state *s, uint32_t kind, uint32_t id)
@@ -267,7 +270,7 @@ uint64_t state_digest_recompute(const struct state *s)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
 		for (uint32_t id = 1; id <= s->high[kind]; id++)
 			if (state_get(s, kind, id))
 				sum += object_hash(object_type(kind), state_get(s, kind, id));
@@ -303,7 +306,7 @@ bool state_encode_next(const struct state *s, uint64_t *cursor, struct writer *w
 
 	if (!kind)
 		kind = KIND_CLUSTER, id = 1;
-	for (; kind <= KIND_EVENT; kind++, id = 1) {
+	for (; kind <= KIND_LAST; kind++, id = 1) {
 		for (; id <= s->high[kind]; id++) {
 			const void *o = state_get(s, kind, id);
 			struct writer before = *w;
@@ -318,6 +321,6 @@ bool state_encode_next(const struct state *s, uint64_t *cursor, struct writer *w
 			}
 		}
 	}
-	*cursor = (uint64_t)(KIND_EVENT + 1) << 32 | 1;
+	*cursor = (uint64_t)(KIND_LAST + 1) << 32 | 1;
 	return true;
 }

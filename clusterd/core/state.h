@@ -29,6 +29,7 @@ struct state {
 	struct resource resources[RESOURCE_MAX + 1];
 	struct rule rules[RULE_MAX + 1];
 	struct set sets[SET_MAX + 1];
+	struct volume volumes[VOLUME_MAX + 1];
 	struct event events[EVENT_MAX + 1];
 
 	/*
@@ -38,8 +39,8 @@ struct state {
 	uint64_t at_ms;
 
 	/* derived */
-	uint32_t high[KIND_EVENT + 1];            /* highest id in use, per kind */
-	uint32_t count[KIND_EVENT + 1];           /* objects in use, per kind */
+	uint32_t high[KIND_LAST + 1];            /* highest id in use, per kind */
+	uint32_t count[KIND_LAST + 1];           /* objects in use, per kind */
 	uint32_t names[NAME_BUCKETS];             /* kind << 24 | id, open addressing; 0: empty */
 	uint16_t role_resource[ROLE_MAX + 1];     /* first resource of a role … */
 	uint16_t resource_next[RESOURCE_MAX + 1]; /* … and the next of the same role, ids ascending */
@@ -50,7 +51,8 @@ struct state {
 
 	/* changes since the last commit */
 	uint32_t n_dirty;
-	uint32_t dirty[1 + NODE_MAX + NETWORK_MAX + ROLE_MAX + RESOURCE_MAX + RULE_MAX + SET_MAX + EVENT_MAX];
+	uint32_t dirty[1 + NODE_MAX + NETWORK_MAX + ROLE_MAX + RESOURCE_MAX + RULE_MAX + SET_MAX + VOLUME_MAX +
+		       EVENT_MAX];
 	bool undoing;      /* a change is being tried: before-images are kept */
 	bool undo_full;    /* it needs more than CHANGE_UNDO_SIZE: it will be refused */
 	union any_object discard;
@@ -92,6 +94,11 @@ static inline const struct set *state_set(const struct state *s, uint32_t id)
 static inline const struct rule *state_rule(const struct state *s, uint32_t id)
 {
 	return id <= RULE_MAX && s->rules[id].object.used ? &s->rules[id] : NULL;
+}
+
+static inline const struct volume *state_volume(const struct state *s, uint32_t id)
+{
+	return id <= VOLUME_MAX && s->volumes[id].object.used ? &s->volumes[id] : NULL;
 }
 
 /* The object, to be changed now. The caller must not keep the pointer beyond its change. Never NULL for an id in use. */

@@ -249,12 +249,12 @@ void state_index_clear(struct state *s)
 
 void state_reindex(struct state *s)
 {
-	uint32_t high[KIND_EVENT + 1];
+	uint32_t high[KIND_LAST + 1];
 
 	/* Never below an id in use, whatever happened: most of the tables need not be looked at. */
 	memcpy(high, s->high, sizeof(high));
 	state_index_clear(s);
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
 		for (uint32_t id = 1; id <= high[kind]; id++)
 			if (state_get(s, kind, id) && kind != KIND_RESOURCE)
 				state_index_add(s, kind, id);

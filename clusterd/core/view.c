@@ -439,7 +439,7 @@ static void put_all(struct core *c)
 
 	core_act(c, &a);
 	a.kind = ACTION_PERSIST_PUT;
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++) {
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++) {
 		for (uint32_t id = 1; id <= c->state->high[kind]; id++) {
 			struct writer w = writer_of(buf, sizeof(buf));
 

@@ -58,6 +58,8 @@ static json_t *value_json(const struct state *s, const struct field *f, const vo
 	case FIELD_NODELIST:
 	case FIELD_ROLELIST:
 	case FIELD_SETLIST:
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET:
 		return list_json(text);
 	case FIELD_PARAMS:
 		return params_json(text);

@@ -94,7 +94,7 @@ const char *ctl_field(const struct ctl *ctl, const struct field *field, const vo
 	if (!strcmp(field->name, "cluster_id") || !strcmp(field->name, "boot_id")) {
 		memcpy(&number, at, sizeof(number));
 		snprintf(raw, sizeof(raw), "%016llx", (unsigned long long)number);
-	} else if (!strcmp(field->name, "reason")) {
+	} else if (!strcmp(field->name, "reason") || !strcmp(field->name, "fence_reason")) {
 		text_copy(raw, sizeof(raw), reason_name(*(const uint32_t *)(const void *)at));
 	} else if (field_print(field, object, &names, raw, sizeof(raw)) < 0) {
 		snprintf(raw, sizeof(raw), "(too long to show)");

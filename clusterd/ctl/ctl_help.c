@@ -193,6 +193,8 @@ static uint32_t kind_referred(const struct field *f)
 	case FIELD_ROLEREF:
 	case FIELD_ROLELIST: return KIND_ROLE;
 	case FIELD_SETLIST: return KIND_SET;
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET: return KIND_VOLUME;
 	case FIELD_DEPS: return KIND_RESOURCE;
 	default: return 0;
 	}
@@ -227,7 +229,7 @@ static void offer_word(struct ctl *ctl, const struct ctl_command *c, const struc
 {
 	static const struct { const char *word; uint8_t kind; } names[] = {
 		{ "NODE", KIND_NODE }, { "ROLE", KIND_ROLE }, { "RESOURCE", KIND_RESOURCE }, { "RULE", KIND_RULE },
-		{ "SET", KIND_SET }, { "NETWORK", KIND_NETWORK },
+		{ "SET", KIND_SET }, { "NETWORK", KIND_NETWORK }, { "VOLUME", KIND_VOLUME },
 	};
 	const struct object_type *type = object_type(c ? c->kind : 0);
 

@@ -66,6 +66,16 @@ static json_t *json_ids16(const struct ctl *ctl, uint32_t kind, const uint16_t *
 	return list;
 }
 
+static json_t *json_volumes(const struct ctl *ctl, const struct volume_set *set)
+{
+	json_t *list = json_array();
+
+	for (uint32_t id = 1; id <= VOLUME_MAX; id++)
+		if (volume_set_has(set, id))
+			json_array_append_new(list, json_name(ctl, KIND_VOLUME, id));
+	return list;
+}
+
 static json_t *json_deps(const struct ctl *ctl, const uint16_t (*deps)[DEPS_CHOICE_MAX])
 {
 	json_t *list = json_array();
@@ -111,6 +121,8 @@ static json_t *json_u64(const struct field *field, uint64_t value)
 	return json_string(text);
 }
 
+static bool field_is_reason(const struct field *f) { return !strcmp(f->name, "reason") || !strcmp(f->name, "fence_reason"); }
+
 static json_t *json_field(const struct ctl *ctl, const struct field *field, const void *object)
 {
 	const uint8_t *at = (const uint8_t *)object + field->offset;
@@ -149,12 +161,16 @@ static json_t *json_field(const struct ctl *ctl, const struct field *field, cons
 		return json_ids16(ctl, KIND_ROLE, (const void *)at, ROLELIST_MAX);
 	case FIELD_SETLIST:
 		return json_ids16(ctl, KIND_SET, (const void *)at, SETLIST_MAX);
+	case FIELD_VOLUMELIST:
+		return json_ids16(ctl, KIND_VOLUME, (const void *)at, VOLUMELIST_MAX);
+	case FIELD_VOLUMESET:
+		return json_volumes(ctl, (const void *)at);
 	case FIELD_DEPS:
 		return json_deps(ctl, (const void *)at);
 	case FIELD_TIMES:
 		return json_times((const void *)at);
 	default:
-		return strcmp(field->name, "reason") ? json_integer(small) : json_string(reason_name(small));
+		return field_is_reason(field) ? json_string(reason_name(small)) : json_integer(small);
 	}
 }
 

@@ -42,7 +42,7 @@ void admin_uuid_text(uint64_t hi, uint64_t lo, char out[ADMIN_UUID_SIZE]);
 
 /* --- a volume --- */
 
-struct volume {
+struct admin_volume {
 	const char *path;
 	struct device device;
 	struct trailer trailer;
@@ -52,20 +52,20 @@ struct volume {
 };
 
 /* Opens the device and finds its trailer; says what is wrong. volume_close() also after a failure. */
-int volume_open(struct admin *a, struct volume *v, const char *path, bool write);
-void volume_close(struct volume *v);
+int volume_open(struct admin *a, struct admin_volume *v, const char *path, bool write);
+void volume_close(struct admin_volume *v);
 extern uint32_t admin_claim_ms; /* how long a claim waits for others, TRAILER_CLAIM_MS; tests that are alone wait less */
 /* The file system is the one that the volume was made with; a check or a growth of another would do harm. */
-int volume_check_filesystem(struct admin *a, const struct volume *v);
+int volume_check_filesystem(struct admin *a, const struct admin_volume *v);
 /*
  * The volume is ours until volume_release(): nobody has the device here, no owner and no sessions are noted on it (or
  * --forget), and an owner that starts meanwhile finds our note.
  */
-int volume_claim(struct admin *a, struct volume *v);
+int volume_claim(struct admin *a, struct admin_volume *v);
 /* `code`, or another when somebody has taken the volume in spite of our note. */
-int volume_release(struct admin *a, struct volume *v, int code);
+int volume_release(struct admin *a, struct admin_volume *v, int code);
 /* -EBUSY or the like as a text: who notes say they have it. ADMIN_OK: nobody. */
-int volume_check_holders(struct admin *a, const struct volume *v);
+int volume_check_holders(struct admin *a, const struct admin_volume *v);
 
 /* --- what it uses --- */
 
@@ -78,7 +78,7 @@ int run_program(const char *const argv[]);
  * negative errno, or that of mount(2) and umount(2).
  */
 typedef int run_mounted_fn(int root, const void *data);
-int run_mounted(const struct volume *v, run_mounted_fn *fn, const void *data);
+int run_mounted(const struct admin_volume *v, run_mounted_fn *fn, const void *data);
 
 /* --- commands --- */
 

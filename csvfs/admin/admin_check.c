@@ -28,7 +28,7 @@ static struct outcome outcome_of(bool xfs, int exit_code)
 	return (struct outcome){ NULL, ADMIN_FAILED };
 }
 
-static int run_fsck(struct admin *a, const struct volume *v)
+static int run_fsck(struct admin *a, const struct admin_volume *v)
 {
 	const char *const e2fsck[] = { "e2fsck", "-f", a->repair ? "-y" : "-n", v->path, NULL };
 	const char *const look[] = { "xfs_repair", "-n", v->path, NULL };
@@ -51,7 +51,7 @@ static int run_fsck(struct admin *a, const struct volume *v)
 }
 
 /* The journal first: fsck does not replay that of XFS. What cannot be mounted may still be mended. */
-static int check_claimed(struct admin *a, const struct volume *v)
+static int check_claimed(struct admin *a, const struct admin_volume *v)
 {
 	int code, r;
 
@@ -76,7 +76,7 @@ static int check_claimed(struct admin *a, const struct volume *v)
 
 int admin_check(struct admin *a)
 {
-	struct volume v;
+	struct admin_volume v;
 	int code = volume_open(a, &v, a->args[0], true);
 
 	if (code == ADMIN_OK)

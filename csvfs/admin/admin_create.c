@@ -54,7 +54,7 @@ static int check_device(struct admin *a, struct making *m)
 /* A volume of ours: not even --force takes it from who has it. */
 static int check_volume(struct admin *a, struct making *m)
 {
-	struct volume v = { .path = m->path, .device = m->device };
+	struct admin_volume v = { .path = m->path, .device = m->device };
 	char error[ADMIN_WHAT_SIZE];
 	int r = trailer_find(&v.trailer, &m->device, &v.header, error, sizeof(error));
 

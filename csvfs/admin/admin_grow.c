@@ -32,7 +32,7 @@ static int grow_mounted(int root, const void *data)
 	return r < 0 ? -errno : 0;
 }
 
-static int move_trailer(struct admin *a, struct volume *v)
+static int move_trailer(struct admin *a, struct admin_volume *v)
 {
 	struct trailer to;
 	int r;
@@ -48,7 +48,7 @@ static int move_trailer(struct admin *a, struct volume *v)
 }
 
 /* Online growing of ext4 is journalled, but takes CAP_SYS_RESOURCE, which a container may lack. */
-static int grow_unmounted(const struct volume *v, uint64_t blocks)
+static int grow_unmounted(const struct admin_volume *v, uint64_t blocks)
 {
 	char count[32];
 	const char *const check[] = { "e2fsck", "-f", "-y", v->path, NULL };
@@ -65,7 +65,7 @@ static int grow_unmounted(const struct volume *v, uint64_t blocks)
 	return r;
 }
 
-static int grow_filesystem(struct admin *a, const struct volume *v)
+static int grow_filesystem(struct admin *a, const struct admin_volume *v)
 {
 	struct growth g = {
 		.kind = v->super.kind,
@@ -86,7 +86,7 @@ static int grow_filesystem(struct admin *a, const struct volume *v)
 		     : ADMIN_OK;
 }
 
-static int grow_claimed(struct admin *a, struct volume *v)
+static int grow_claimed(struct admin *a, struct admin_volume *v)
 {
 	uint64_t before = v->super.size;
 	int code = move_trailer(a, v), r;
@@ -107,7 +107,7 @@ static int grow_claimed(struct admin *a, struct volume *v)
 
 int admin_grow(struct admin *a)
 {
-	struct volume v;
+	struct admin_volume v;
 	int code = volume_open(a, &v, a->args[0], true);
 
 	if (code == ADMIN_OK)

@@ -65,7 +65,7 @@ int run_program(const char *const argv[])
 }
 
 /* In the child: an errno. */
-static int mounted_child(const struct volume *v, run_mounted_fn *fn, const void *data)
+static int mounted_child(const struct admin_volume *v, run_mounted_fn *fn, const void *data)
 {
 	int root, r = 0;
 
@@ -86,7 +86,7 @@ static int mounted_child(const struct volume *v, run_mounted_fn *fn, const void 
 	return -r;
 }
 
-int run_mounted(const struct volume *v, run_mounted_fn *fn, const void *data)
+int run_mounted(const struct admin_volume *v, run_mounted_fn *fn, const void *data)
 {
 	int r = device_drop_cache(&v->device);
 	pid_t pid;

@@ -19,12 +19,12 @@ static const char *owner_state_text(uint32_t state)
 	return texts[state]; /* trailer_read_owner() has looked */
 }
 
-int volume_open(struct admin *a, struct volume *v, const char *path, bool write)
+int volume_open(struct admin *a, struct admin_volume *v, const char *path, bool write)
 {
 	char error[ADMIN_WHAT_SIZE];
 	int r;
 
-	*v = (struct volume){ .path = path, .device.fd = -1 };
+	*v = (struct admin_volume){ .path = path, .device.fd = -1 };
 	r = device_open(&v->device, path, write);
 	if (r < 0)
 		return admin_fail(a, ADMIN_FAILED, "%s: %s", path, strerror(-r));
@@ -36,11 +36,11 @@ int volume_open(struct admin *a, struct volume *v, const char *path, bool write)
 	return r < 0 ? admin_fail(a, ADMIN_FAILED, "%s: reading its superblock: %s", path, strerror(-r)) : ADMIN_OK;
 }
 
-void volume_close(struct volume *v) { device_close(&v->device); }
+void volume_close(struct admin_volume *v) { device_close(&v->device); }
 
 /* --- having it alone --- */
 
-static int check_sessions(struct admin *a, const struct volume *v)
+static int check_sessions(struct admin *a, const struct admin_volume *v)
 {
 	struct trailer_session *s = calloc(VOL_SESSION_MAX, sizeof(*s));
 	int code = ADMIN_OK, r;
@@ -62,7 +62,7 @@ static int check_sessions(struct admin *a, const struct volume *v)
 	return code;
 }
 
-int volume_check_holders(struct admin *a, const struct volume *v)
+int volume_check_holders(struct admin *a, const struct admin_volume *v)
 {
 	struct trailer_owner o;
 	int r;
@@ -100,7 +100,7 @@ static int check_free(struct admin *a, const char *path)
 	return r < 0 ? admin_fail(a, ADMIN_FAILED, "%s: %s", path, strerror(-r)) : ADMIN_OK;
 }
 
-int volume_check_filesystem(struct admin *a, const struct volume *v)
+int volume_check_filesystem(struct admin *a, const struct admin_volume *v)
 {
 	const char *why = trailer_unfit(&v->header, &v->super);
 
@@ -111,7 +111,7 @@ int volume_check_filesystem(struct admin *a, const struct volume *v)
 			  v->super.kind == SUPERBLOCK_NONE ? "; e2fsck -b or xfs_repair by hand may find a copy of it" : "");
 }
 
-int volume_claim(struct admin *a, struct volume *v)
+int volume_claim(struct admin *a, struct admin_volume *v)
 {
 	struct trailer_owner before = { 0 }, other;
 	int code = check_free(a, v->path), r;
@@ -136,7 +136,7 @@ int volume_claim(struct admin *a, struct volume *v)
 	return ADMIN_OK;
 }
 
-int volume_release(struct admin *a, struct volume *v, int code)
+int volume_release(struct admin *a, struct admin_volume *v, int code)
 {
 	struct trailer_owner now;
 	int r = trailer_read_owner(&v->trailer, &now);
@@ -154,7 +154,7 @@ int volume_release(struct admin *a, struct volume *v, int code)
 
 /* --- info, label --- */
 
-static void show_owner(struct admin *a, const struct volume *v)
+static void show_owner(struct admin *a, const struct admin_volume *v)
 {
 	struct trailer_owner o;
 	int r = trailer_read_owner(&v->trailer, &o);
@@ -168,7 +168,7 @@ static void show_owner(struct admin *a, const struct volume *v)
 				      (json_int_t)o.epoch));
 }
 
-static void show_sessions(struct admin *a, const struct volume *v)
+static void show_sessions(struct admin *a, const struct admin_volume *v)
 {
 	struct trailer_session *s = calloc(VOL_SESSION_MAX, sizeof(*s));
 	json_t *list = json_array();
@@ -187,7 +187,7 @@ static void show_sessions(struct admin *a, const struct volume *v)
 	free(s);
 }
 
-static void show_volume(struct admin *a, const struct volume *v)
+static void show_volume(struct admin *a, const struct admin_volume *v)
 {
 	char uuid[ADMIN_UUID_SIZE];
 
@@ -203,7 +203,7 @@ static void show_volume(struct admin *a, const struct volume *v)
 
 int admin_info(struct admin *a)
 {
-	struct volume v;
+	struct admin_volume v;
 	int code = volume_open(a, &v, a->args[0], false);
 
 	if (code == ADMIN_OK) {
@@ -220,7 +220,7 @@ int admin_info(struct admin *a)
 int admin_label(struct admin *a)
 {
 	const char *label = a->args[1];
-	struct volume v;
+	struct admin_volume v;
 	int code, r;
 
 	if (!admin_label_valid(label))

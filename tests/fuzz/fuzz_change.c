@@ -84,7 +84,7 @@ static void check_indexes(void)
 {
 	static struct node_load load[NODE_MAX + 1];
 	static uint16_t first[ROLE_MAX + 1], next[RESOURCE_MAX + 1];
-	uint32_t count[KIND_EVENT + 1];
+	uint32_t count[KIND_LAST + 1];
 
 	memcpy(load, state.load, sizeof(load));
 	memcpy(first, state.role_resource, sizeof(first));

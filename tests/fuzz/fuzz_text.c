@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 4)
 		return 0;
-	type = object_type(1 + data[0] % KIND_EVENT);
+	type = object_type(1 + data[0] % KIND_LAST);
 	f = &type->fields[data[1] % type->n_fields];
 	memset(&object, 0, sizeof(object));
 	object_init(type, &object, 1);

@@ -259,6 +259,8 @@ static const char *field_value(const struct field *f)
 	case FIELD_NODELIST:
 	case FIELD_ROLELIST:
 	case FIELD_SETLIST:
+	case FIELD_VOLUMELIST:
+	case FIELD_VOLUMESET:
 		return "3,1,62";
 	case FIELD_DEPS:
 		return "1,2|300";
@@ -371,7 +373,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
 		check_message(&messages[i]);
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
 		check_object(object_type(kind));
 	check_operation();
 	return check_result();

@@ -342,7 +342,7 @@ static uint64_t digest_of(const struct state *s)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++)
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
 		for (uint32_t id = 1; id <= s->high[kind]; id++)
 			if (state_get(s, kind, id))
 				sum += object_hash(object_type(kind), state_get(s, kind, id));

@@ -21,13 +21,14 @@ static const struct {
 	[KIND_RULE] = { 128 + SIM_ROLES + SIM_RESOURCES, RULE_MAX },
 	[KIND_SET] = { 128 + SIM_ROLES + SIM_RESOURCES + RULE_MAX + 1, SET_MAX },
 	[KIND_EVENT] = { 128 + SIM_ROLES + SIM_RESOURCES + RULE_MAX + 1 + SET_MAX + 1, EVENT_MAX },
+	[KIND_VOLUME] = { 128 + SIM_ROLES + SIM_RESOURCES + RULE_MAX + 1 + SET_MAX + 1 + EVENT_MAX + 1, VOLUME_MAX },
 };
-#define DISK_SLOTS (128 + SIM_ROLES + SIM_RESOURCES + RULE_MAX + 1 + SET_MAX + 1 + EVENT_MAX + 1)
+#define DISK_SLOTS (128 + SIM_ROLES + SIM_RESOURCES + RULE_MAX + 1 + SET_MAX + 1 + EVENT_MAX + 1 + VOLUME_MAX + 1)
 
 static uint32_t disk_slot(uint8_t kind, uint32_t id)
 {
 	/* More objects than a simulation makes: widen SIM_ROLES or SIM_RESOURCES. */
-	assert(kind >= KIND_CLUSTER && kind <= KIND_EVENT && id <= slots[kind].max);
+	assert(kind >= KIND_CLUSTER && kind <= KIND_LAST && id <= slots[kind].max);
 	return slots[kind].base + id;
 }
 

@@ -6,7 +6,7 @@
 
 static void test_tables(void)
 {
-	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_EVENT; kind++) {
+	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++) {
 		const struct object_type *type = object_type(kind);
 		size_t longest = 7;
 
@@ -25,13 +25,13 @@ static void test_tables(void)
 			CHECK(f->def >= f->min ||
 			      f->type == FIELD_ROLEREF); /* a resource names its role when it is made */
 			CHECK(!strstr(f->name, "_ms"));
-			longest += 4 + f->size + DEPS_CLAUSE_MAX;
+			longest += 4 + (f->type == FIELD_VOLUMESET ? 2 * VOLUME_MAX : f->size) + DEPS_CLAUSE_MAX;
 		}
 		CHECK(longest + UNKNOWN_FIELDS_SIZE <= OBJECT_ENCODED_MAX);
 	}
 	CHECK(!object_type(0));
-	CHECK(!object_type(KIND_EVENT + 1));
-	CHECK(!object_type_by_name("volume"));
+	CHECK(!object_type(KIND_LAST + 1));
+	CHECK(!object_type_by_name("elephant"));
 	CHECK(!object_field(object_type(KIND_ROLE), "colour"));
 	CHECK_STR(enum_text(enum_values_role_state, ROLE_ONLINE), "online");
 	CHECK_STR(enum_text(enum_values_role_state, 99), "?");
@@ -124,10 +124,34 @@ static void test_refused(void)
 	CHECK_EQ(DECODE(KIND_ROLE, 3, 0, 1, 0, 64, 6, 0, 4, 0, 0xe8, 3, 0, 0), -EBADMSG); /* node 64 */
 	CHECK_EQ(DECODE(KIND_ROLE, 4, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 6, 0, 4, 0, 0xe8, 3, 0, 0),
 		 -EBADMSG); /* node 0 */
-	CHECK_EQ(DECODE(9, 1, 0, 1, 0, 'a'), -EBADMSG);
+	CHECK_EQ(DECODE(KIND_LAST + 1, 1, 0, 1, 0, 'a'), -EBADMSG);
 	CHECK_EQ(decode_fields(KIND_SET, 0, (const uint8_t *)"", 0), -EBADMSG);
 	CHECK_EQ(decode_fields(KIND_SET, SET_MAX + 1, (const uint8_t *)"", 0), -EBADMSG);
 	CHECK_EQ(decode_fields(KIND_SET, SET_MAX, (const uint8_t *)"", 0), 0);
+}
+
+/* A set of volumes: every id, and nothing that is not one. */
+static void test_volume_set(void)
+{
+	static union any_object node, got;
+	uint8_t bytes[OBJECT_ENCODED_MAX];
+	size_t n;
+
+	object_init(object_type(KIND_NODE), &node, 1);
+	for (uint32_t id = 1; id <= VOLUME_MAX; id++)
+		volume_set_put(&node.node.volumes_up, id, true);
+	n = encode(&node, KIND_NODE, bytes);
+	CHECK_EQ(decode(bytes, n, &got), 0);
+	CHECK_MEM(&got.node.volumes_up, &node.node.volumes_up, sizeof(struct volume_set));
+	CHECK(volume_set_has(&got.node.volumes_up, 1) && volume_set_has(&got.node.volumes_up, VOLUME_MAX));
+	CHECK(!volume_set_has(&got.node.volumes_up, 0) && !volume_set_has(&got.node.volumes_up, VOLUME_MAX + 1));
+	volume_set_put(&got.node.volumes_up, 64, false);
+	CHECK(volume_set_has(&got.node.volumes_up, 63) && !volume_set_has(&got.node.volumes_up, 64) &&
+	      volume_set_has(&got.node.volumes_up, 65));
+	CHECK_EQ(DECODE(KIND_NODE, 23, 0, 4, 0, 2, 0, 0, 1), 0);
+	CHECK_EQ(DECODE(KIND_NODE, 23, 0, 4, 0, 2, 0, 2, 0), -EBADMSG); /* twice */
+	CHECK_EQ(DECODE(KIND_NODE, 23, 0, 2, 0, 1, 1), -EBADMSG);	/* volume 257 */
+	CHECK_EQ(DECODE(KIND_NODE, 23, 0, 1, 0, 1), -EBADMSG);		/* half an id */
 }
 
 static int decode_resource(uint16_t number, const void *value, size_t n)
@@ -205,6 +229,7 @@ int main(void)
 	test_roundtrip();
 	test_refused();
 	test_refused_lists();
+	test_volume_set();
 	test_unknown_fields();
 	return check_result();
 }

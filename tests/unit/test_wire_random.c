@@ -121,6 +121,13 @@ static void random_field(const struct field *f, uint8_t *object)
 	case FIELD_SETLIST:
 		random_ids(at, SETLIST_MAX, SET_MAX);
 		return;
+	case FIELD_VOLUMELIST:
+		random_ids(at, VOLUMELIST_MAX, VOLUME_MAX);
+		return;
+	case FIELD_VOLUMESET:
+		for (uint32_t id = 1; id <= VOLUME_MAX; id++)
+			volume_set_put(at, id, !random_below(3));
+		return;
 	case FIELD_DEPS:
 		random_deps(at);
 		return;
@@ -146,7 +153,7 @@ static void random_field(const struct field *f, uint8_t *object)
 
 static const struct object_type *random_object(union any_object *ret)
 {
-	const struct object_type *type = object_type(KIND_CLUSTER + (uint32_t)random_below(KIND_EVENT));
+	const struct object_type *type = object_type(KIND_CLUSTER + (uint32_t)random_below(KIND_LAST));
 
 	memset(ret, 0, sizeof(*ret));
 	object_init(type, ret, 1 + (uint32_t)random_below(type->max));
