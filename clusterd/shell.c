@@ -367,6 +367,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_WITNESS_CLAIM: claim_witness(s); break;
 	case ACTION_WITNESS_RELEASE: break;
 	case ACTION_WATCHDOG: watchdog(s, a); break;
+	case ACTION_VOLUMES_END: break; /* none is started yet */
 	case ACTION_SELF_FENCE: fence_self(s, a->text); break;
 	case ACTION_RESTART:
 		log_warning("restart", "why=%s", log_quote(a->text));

@@ -375,7 +375,7 @@ void core_step(struct core *c, const struct core_event *event, const struct core
 	case EVENT_WITNESS: view_witness_event(c, event->witness.held); break;
 	case EVENT_RING_LOST: view_lost(c); break;
 	case EVENT_INVENTORY: local_inventory(c, event->inventory.items, event->inventory.n); break;
-	case EVENT_VOLUMES: local_volumes(c, event->volumes.up, event->volumes.n); break;
+	case EVENT_VOLUMES: local_volumes(c, event); break;
 	case EVENT_SILENT: local_silent(c, event->silent.node, &event->silent.of); break;
 	}
 	if (event->kind == EVENT_TICK)

@@ -143,6 +143,16 @@ struct core_event {
 			 */
 			const struct volume_mark *up;
 			uint32_t n;
+			/*
+			 * Processes csvfs that may write here, in whatever state: what T_stop must see ended, and an orderly
+			 * leave too. Told before the inventory when there are any.
+			 */
+			uint32_t mounts;
+			/*
+			 * Highest number given to a run of csvfs. A run is started when the state knows its number: so a
+			 * node that is proven down has none above its mount_run.
+			 */
+			uint64_t run;
 		} volumes;
 		struct {
 			uint32_t node; /* may be this one */
@@ -168,6 +178,7 @@ enum core_action_kind {
 	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
 	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .armed, .confirmed, .t_stop for the next run */
+	ACTION_VOLUMES_END,    /* csvfs is killed here, whoever uses it: quorum is lost; then EVENT_VOLUMES. Comes again until it is so */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
 	ACTION_RESTART,        /* .text: clusterd leaves the group and starts anew; its roles go on */
 	ACTION_LEFT,           /* orderly end done: clusterd may exit */

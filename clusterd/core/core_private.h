@@ -115,7 +115,8 @@ struct local {
 	bool declare_in_flight;
 	bool self_fenced, restart_asked;
 	struct volume_mark volumes[VOLUME_MAX]; /* that can be used here; ids rise */
-	uint32_t n_volumes;
+	uint32_t n_volumes, n_mounts;
+	uint64_t mount_run;
 	bool volumes_known, volumes_in_flight;
 	uint64_t watchdog_until; /* last told */
 	bool watchdog_armed, watchdog_told;
@@ -235,7 +236,7 @@ uint32_t local_stop_left_ms(const struct core *c);
 uint32_t local_list_strays(const struct core *c, char *out, size_t size);
 
 /* local_volumes.c */
-void local_volumes(struct core *c, const struct volume_mark *up, uint32_t n);
+void local_volumes(struct core *c, const struct core_event *e);
 /* Tells the others what they do not know yet. */
 void local_volumes_push(struct core *c);
 void local_volumes_applied(struct core *c);

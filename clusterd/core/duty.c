@@ -188,7 +188,7 @@ static void leave_when_empty(struct core *c)
 
 	if (c->leave_sent || n->admin != ADMIN_STOPPING || n->state != NODE_ONLINE ||
 	    (!CANARY(CANARY_LEAVE_RUNNING) &&
-	     (c->state->load[c->config.self].roles || c->local.n_runs || c->local.n_ops)))
+	     (c->state->load[c->config.self].roles || c->local.n_runs || c->local.n_ops || c->local.n_mounts)))
 		return;
 	c->leave_sent = true;
 	m.leave.incarnation = c->config.incarnation;

@@ -481,15 +481,21 @@ static void stop_everything(struct core *c)
 	}
 }
 
+/* Resources first: they may have to write before they end. */
 static void begin_stopping(struct core *c)
 {
 	if (!c->local.stopping)
-		core_trace(c, LOG_WARNING, "no majority has been heard of for %llu ms: this node stops its %u resources",
-			   (unsigned long long)doubt_ms(c), c->local.n_runs);
+		core_trace(c, LOG_WARNING, "no majority has been heard of for %llu ms: this node stops its %u resources and %u mounts",
+			   (unsigned long long)doubt_ms(c), c->local.n_runs, c->local.n_mounts);
 	c->local.stopping = true;
 	c->local.kept = false;
 	stop_everything(c);
+	if (!c->local.n_runs && c->local.n_mounts)
+		core_act(c, &(struct core_action){ .kind = ACTION_VOLUMES_END });
 }
+
+/* Something here may act on what is shared: the others wait for its end, and so must a reset. */
+static bool acts(const struct local *l) { return l->n_runs || l->n_mounts; }
 
 static void tell_watchdog(struct core *c)
 {
@@ -498,7 +504,7 @@ static void tell_watchdog(struct core *c)
 
 	a.watchdog.armed = !l->released;
 	a.watchdog.t_stop_ms = core_cluster(c)->t_stop_ms;
-	a.watchdog.until_mono_ms = l->n_runs && !CANARY(CANARY_NO_STOP) ? fence_self_at_ms(c) : UINT64_MAX;
+	a.watchdog.until_mono_ms = acts(l) && !CANARY(CANARY_NO_STOP) ? fence_self_at_ms(c) : UINT64_MAX;
 	a.watchdog.confirmed_mono_ms = l->confirmed_ms;
 	if (l->watchdog_told && l->watchdog_armed == a.watchdog.armed && l->watchdog_until == a.watchdog.until_mono_ms)
 		return;
@@ -525,7 +531,7 @@ static void check_doubt(struct core *c)
 
 	if (CANARY(CANARY_NO_STOP))
 		return;
-	if (!l->n_runs && l->kept)
+	if (!acts(l) && l->kept)
 		return;
 	if (!in_doubt(c)) {
 		if (core_active(c) && !l->kept && !l->restart_asked && self_online(c)) {
@@ -536,7 +542,7 @@ static void check_doubt(struct core *c)
 		return;
 	}
 	begin_stopping(c);
-	if (l->n_runs && c->mono_ms >= fence_self_at_ms(c))
+	if (acts(l) && c->mono_ms >= fence_self_at_ms(c))
 		fence_self(c, "T_stop is reached and not everything has stopped");
 }
 
@@ -637,7 +643,7 @@ uint32_t local_stop_left_ms(const struct core *c)
 {
 	uint64_t at = c->local.confirmed_ms + core_cluster(c)->t_stop_ms;
 
-	if (!c->local.n_runs || c->local.released || (!quorum_lost(c) && doubt_ms(c) < doubt_limit_ms(c)))
+	if (!acts(&c->local) || c->local.released || (!quorum_lost(c) && doubt_ms(c) < doubt_limit_ms(c)))
 		return 0;
 	return at > c->mono_ms ? (uint32_t)(at - c->mono_ms) : 1;
 }

@@ -40,7 +40,7 @@ static bool told_already(const struct core *c, const struct node *self)
 		if (v && v->number == l->volumes[i].number)
 			volume_set_put(&set, v->object.id, true);
 	}
-	return !memcmp(&set, &self->volumes_up, sizeof(set));
+	return l->mount_run <= self->mount_run && !memcmp(&set, &self->volumes_up, sizeof(set));
 }
 
 void local_volumes_push(struct core *c)
@@ -59,18 +59,22 @@ void local_volumes_push(struct core *c)
 	}
 	l->volumes_in_flight = true;
 	m.volumes.incarnation = c->config.incarnation;
+	m.volumes.run = l->mount_run;
 	m.volumes.up = (struct span){ items, writer_len(&w) };
 	core_propose(c, &m);
 }
 
-void local_volumes(struct core *c, const struct volume_mark *up, uint32_t n)
+void local_volumes(struct core *c, const struct core_event *e)
 {
 	struct local *l = &c->local;
 
 	l->n_volumes = 0;
-	for (uint32_t i = 0; i < n; i++)
-		if (up[i].volume && up[i].volume <= VOLUME_MAX)
-			mark_put(l, &up[i]);
+	for (uint32_t i = 0; i < e->volumes.n; i++)
+		if (e->volumes.up[i].volume && e->volumes.up[i].volume <= VOLUME_MAX)
+			mark_put(l, &e->volumes.up[i]);
+	l->n_mounts = e->volumes.mounts;
+	if (l->mount_run < e->volumes.run)
+		l->mount_run = e->volumes.run;
 	l->volumes_known = true;
 	local_volumes_push(c);
 }

@@ -263,6 +263,8 @@ int node_volumes(struct engine *e, struct state *s, uint32_t id, const struct ms
 	rc = read_volumes(s, m, &now);
 	if (rc < 0)
 		return rc;
+	if (m->run > n->mount_run)
+		((struct node *)state_edit(s, KIND_NODE, id))->mount_run = m->run;
 	before = n->volumes_up;
 	if (!memcmp(&before, &now, sizeof(now)))
 		return 0;

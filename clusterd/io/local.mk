@@ -29,6 +29,8 @@ libcluster_io_a_SOURCES = \
 	clusterd/io/store.h \
 	clusterd/io/store_db.c \
 	clusterd/io/store_db.h \
+	clusterd/io/volume_client.c \
+	clusterd/io/volume_client.h \
 	clusterd/io/watchdog.c \
 	clusterd/io/watchdog.h \
 	$(NULL)

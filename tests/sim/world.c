@@ -324,6 +324,8 @@ static void act(void *user, const struct core_action *a)
 		n->told_released = !a->watchdog.armed;
 		watchdog_action(w, n, a->watchdog.armed, a->watchdog.until_mono_ms);
 		break;
+	case ACTION_VOLUMES_END:
+		break;
 	case ACTION_SELF_FENCE:
 		n->want_reset = true;
 		break;

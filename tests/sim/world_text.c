@@ -121,6 +121,9 @@ void world_node_action(struct world *w, struct sim_node *n, const struct core_ac
 			world_trace(w, n, "  watchdog %s until %" PRIu64, a->watchdog.armed ? "armed" : "released",
 				    a->watchdog.until_mono_ms);
 		break;
+	case ACTION_VOLUMES_END:
+		world_trace(w, n, "ends its mounts");
+		break;
 	case ACTION_SELF_FENCE:
 		world_trace(w, n, "resets itself: %s", a->text ? a->text : "");
 		break;

@@ -28,7 +28,7 @@ struct rig_node {
 	uint32_t cursor; /* next frame to read */
 	uint64_t cookie, cookie_done;
 	struct rig_run runs[RIG_RUNS]; /* operations the agents have not answered */
-	uint32_t n_runs, n_restarts, n_left, n_claims, n_releases, n_replies, n_self_fences;
+	uint32_t n_runs, n_restarts, n_left, n_claims, n_releases, n_replies, n_self_fences, n_volumes_ends;
 	uint32_t last_id; /* of the requests asked here */
 	int answers[2 * PENDING_MAX]; /* refusal by request, -1: none yet */
 	char detail[TEXT_SIZE];   /* of the newest answer */
@@ -74,6 +74,7 @@ static inline void rig_act(void *user, const struct core_action *a)
 	case ACTION_VOTE: n->quorate = a->quorate; break;
 	case ACTION_RESTART: n->n_restarts++; break;
 	case ACTION_LEFT: n->n_left++; break;
+	case ACTION_VOLUMES_END: n->n_volumes_ends++; break;
 	case ACTION_SELF_FENCE: n->n_self_fences++; break;
 	case ACTION_WATCHDOG: n->watchdog = *a; break;
 	case ACTION_WITNESS_CLAIM: n->n_claims++; break;

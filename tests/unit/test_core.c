@@ -185,6 +185,47 @@ static void resumed_before_farewell(void)
 	rig_down();
 }
 
+static void mounts(uint32_t id, uint32_t count, uint64_t run)
+{
+	struct core_event e = { .kind = EVENT_VOLUMES, .volumes = { .mounts = count, .run = run } };
+
+	rig_step(id, &e);
+	rig_settle();
+}
+
+/* csvfs writes to what is shared: a node leaves without it only, and T_stop sees it ended as it does a resource. */
+static void mounts_end_in_time(void)
+{
+	rig_up(3);
+	mounts(3, 1, RIG_WALL_MS + 7);
+	CHECK_EQ(rig_state(1)->nodes[3].mount_run, RIG_WALL_MS + 7);
+	mounts(3, 1, RIG_WALL_MS + 3); /* it never falls */
+	CHECK_EQ(rig_state(1)->nodes[3].mount_run, RIG_WALL_MS + 7);
+	rig_time(CORE_TICK_MS);
+	CHECK(rig.nodes[3].watchdog.watchdog.until_mono_ms != UINT64_MAX);
+	rig_do(1, "node-stop node n3");
+	rig_time(3000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_ONLINE);
+	mounts(3, 0, 0);
+	rig_time(1000);
+	CHECK_EQ(rig_state(1)->nodes[3].state, NODE_DOWN);
+	CHECK_EQ(rig.nodes[3].n_left, 1);
+	rig_down();
+	/* Without quorum: told to end them, and when that does not happen the host is reset. */
+	rig_up(3);
+	mounts(3, 1, RIG_WALL_MS + 7);
+	rig_view(NODE_BIT(3));
+	rig_settle();
+	rig_time(2000);
+	CHECK_EQ(rig.nodes[3].n_volumes_ends, 0);
+	rig_time(6000);
+	CHECK(rig.nodes[3].n_volumes_ends > 0);
+	CHECK_EQ(rig.nodes[3].n_self_fences, 0);
+	rig_time(30000);
+	CHECK_EQ(rig.nodes[3].n_self_fences, 1);
+	rig_down();
+}
+
 /* Two requests of node 3 were decided without it, the first refused, the second made: only that is known of the second. */
 static void decided_without_the_asker(void)
 {
@@ -585,6 +626,7 @@ int main(void)
 	witness_lost_while_loading();
 	witness_held_by_the_excluded();
 	resumed_before_farewell();
+	mounts_end_in_time();
 	decided_without_the_asker();
 	old_wish_is_dropped();
 	old_orders_are_not_carried_out();
