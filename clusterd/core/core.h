@@ -178,7 +178,7 @@ enum core_action_kind {
 	ACTION_WITNESS_CLAIM,  /* .witness; then EVENT_WITNESS; held until released */
 	ACTION_WITNESS_RELEASE,
 	ACTION_WATCHDOG,       /* .watchdog: pet until then, never later; keep .armed, .confirmed, .t_stop for the next run */
-	ACTION_VOLUMES_END,    /* csvfs is killed here, whoever uses it: quorum is lost; then EVENT_VOLUMES. Comes again until it is so */
+	ACTION_VOLUMES_END,    /* no quorum: csvfs is killed here, whoever uses it; then EVENT_VOLUMES. Comes again until then */
 	ACTION_SELF_FENCE,     /* .text: stop petting, reset the host at once */
 	ACTION_RESTART,        /* .text: clusterd leaves the group and starts anew; its roles go on */
 	ACTION_LEFT,           /* orderly end done: clusterd may exit */

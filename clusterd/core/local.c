@@ -485,7 +485,8 @@ static void stop_everything(struct core *c)
 static void begin_stopping(struct core *c)
 {
 	if (!c->local.stopping)
-		core_trace(c, LOG_WARNING, "no majority has been heard of for %llu ms: this node stops its %u resources and %u mounts",
+		core_trace(c, LOG_WARNING,
+			   "no majority has been heard of for %llu ms: this node stops its %u resources and %u mounts",
 			   (unsigned long long)doubt_ms(c), c->local.n_runs, c->local.n_mounts);
 	c->local.stopping = true;
 	c->local.kept = false;
