@@ -109,6 +109,7 @@ struct inode {
 	bool end_known; /* `end` is the size, as far as extents are held */
 	uint64_t seq; /* counts what makes an `end` that is on its way worthless: recalls, new extents */
 	uint64_t no_lease_until_ms, lease_length;
+	uint64_t fill_end, fill_length; /* what was made last, for writes that go on there */
 	uint32_t redirected; /* reads and writes that were */
 	uint32_t opens;
 	uint32_t mode;	/* as last heard, a hint */

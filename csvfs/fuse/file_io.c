@@ -13,6 +13,7 @@
 
 #define LEASE_FIRST (1u << 20)
 #define LEASE_LONGEST (64u << 20)
+#define FILL_LONGEST (16u << 20) /* of a file that is written from front to end is made ahead, as much as was made before */
 #define LEASE_WORTH (64u << 10) /* a single read or write that is shorter is not worth a lease of its own */
 #define NO_LEASE_MS 1000
 #define PAGE 4096u
@@ -92,6 +93,17 @@ static bool add_extents(struct inode *i, const struct call *c)
 	return true;
 }
 
+/* How much is to be made for a write: what it writes, and ahead only when it goes on where the last one was. inode.lock is held. */
+static uint64_t fill_for(struct inode *i, uint64_t offset, uint64_t length)
+{
+	/* The owner makes whole chunks: the next that is missing begins up to one later. */
+	uint64_t ahead = offset - i->fill_end <= LEASE_FIRST ? 2 * i->fill_length : 0;
+
+	if (ahead > FILL_LONGEST)
+		ahead = FILL_LONGEST;
+	return length > ahead ? length : ahead;
+}
+
 /* Asks for a lease of what is needed and some more. True: there may be one now. */
 static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool write)
 {
@@ -112,12 +124,17 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 		i->lease_length = LEASE_LONGEST;
 	call_init(&c, VOL_LEASE);
 	c.q.lease = (struct vol_lease){ .handle = h->number, .offset = offset, .write = write,
-					.length = length > i->lease_length ? length : i->lease_length };
+					.length = length > i->lease_length ? length : i->lease_length,
+					.fill = write ? fill_for(i, offset, length) : 0 };
 	pthread_mutex_unlock(&i->lock);
 	error = session_ask(&c);
 	pthread_mutex_lock(&i->lock);
 	if (!error)
 		added = add_extents(i, &c);
+	if (added && write) {
+		i->fill_length = c.q.lease.fill > LEASE_FIRST ? c.q.lease.fill : LEASE_FIRST;
+		i->fill_end = offset + c.q.lease.fill;
+	}
 	if (!added)
 		i->no_lease_until_ms = now_ms() + NO_LEASE_MS;
 	extent_map_ask_end(&i->map);

@@ -15,18 +15,33 @@
 
 #define GRANT_LEASE_MAX (64ull << 20) /* bytes of one lease: what a claim takes back is looked up again */
 
-/* The range that is looked at for `q`, in whole chunks, within the file. Empty: nothing to lend. */
-static void lease_range(const struct vol_lease *q, uint32_t sector, uint64_t size, uint64_t *ret_from, uint64_t *ret_to)
-{
-	uint64_t chunk = q->reclaim ? sector : ALLOC_CHUNK, end;
+/* Bytes of the file; of them [from, fill) is to be made. */
+struct lease_range {
+	uint64_t from, to, fill;
+};
 
-	*ret_from = q->offset / chunk * chunk;
-	end = q->length > NO_END - q->offset ? NO_END : q->offset + q->length;
-	if (end - *ret_from > GRANT_LEASE_MAX && !q->reclaim)
-		end = *ret_from + GRANT_LEASE_MAX;
+/* [q->offset, + length) to the end of a chunk, within the file and `longest` bytes. */
+static uint64_t chunk_end(const struct vol_lease *q, uint64_t length, uint64_t chunk, uint64_t size, uint64_t longest)
+{
+	uint64_t from = q->offset / chunk * chunk, end = length > NO_END - q->offset ? NO_END : q->offset + length;
+
+	if (end - from > longest)
+		end = from + longest;
 	if (end > size)
 		end = size;
-	*ret_to = (end + chunk - 1) / chunk * chunk;
+	return (end + chunk - 1) / chunk * chunk;
+}
+
+/* What is looked at for `q`, in whole chunks, within the file. Empty: nothing to lend. */
+static struct lease_range lease_range(const struct vol_lease *q, uint32_t sector, uint64_t size)
+{
+	const uint64_t chunk = q->reclaim ? sector : ALLOC_CHUNK, longest = q->reclaim ? NO_END : GRANT_LEASE_MAX;
+	struct lease_range r = { .from = q->offset / chunk * chunk, .to = chunk_end(q, q->length, chunk, size, longest) };
+
+	r.fill = q->write && !q->reclaim && q->fill ? chunk_end(q, q->fill, chunk, size, longest) : r.from;
+	if (r.fill > r.to)
+		r.fill = r.to;
+	return r;
 }
 
 static void put_extents(struct request *r, const struct vol_extent *list, int n)
@@ -39,18 +54,17 @@ static void put_extents(struct request *r, const struct vol_extent *list, int n)
 	r->answer.extents.list = (struct span){ bytes, bytes ? writer_len(&w) : 0 };
 }
 
-/* Blocks of the range, made and durable. 0 or more: how many extents. */
-static int find_blocks(struct request *r, struct file *file, int fd, uint64_t from, uint64_t to, bool fill,
-		       struct vol_extent *list)
+/* Blocks of the range, those to be made made, and durable. 0 or more: how many extents. */
+static int find_blocks(struct request *r, struct file *file, int fd, const struct lease_range *l, struct vol_extent *list)
 {
 	struct owner *o = r->owner;
 	struct vol_attr attr;
 	struct file_range range;
 	int ret;
 
-	files_range_lock(file, &range, from, to, true);
-	if (fill) {
-		ret = extents_fill(fd, from, to - from);
+	files_range_lock(file, &range, l->from, l->to, true);
+	if (l->fill > l->from) {
+		ret = extents_fill(fd, l->from, l->fill - l->from);
 		files_mark_unsynced(file);
 		/* No room left: what there is can be lent, the rest is redirected and gets its error there. */
 		if (ret == -ENOSPC || ret == -EDQUOT)
@@ -63,12 +77,12 @@ static int find_blocks(struct request *r, struct file *file, int fd, uint64_t fr
 	if (!ret)
 		ret = files_stat(file, &attr);
 	if (!ret)
-		ret = extents_find(fd, from, to - from, attr.size, o->mount.device.sector, list, VOL_EXTENTS_MAX);
+		ret = extents_find(fd, l->from, l->to - l->from, attr.size, o->mount.device.sector, list, VOL_EXTENTS_MAX);
 	files_range_unlock(file, &range);
 	return ret == -EBUSY ? 0 : ret;
 }
 
-static bool note_lease(struct request *r, const struct file *file, uint64_t from, uint64_t to,
+static bool note_lease(struct request *r, const struct file *file, const struct lease_range *range,
 		       struct grant_given *given)
 {
 	const struct vol_lease *q = &question(r)->lease;
@@ -76,8 +90,8 @@ static bool note_lease(struct request *r, const struct file *file, uint64_t from
 	const struct grant_lease l = { .file = &file->fid,
 				       .session = r->session->slot,
 				       .request = question(r)->request,
-				       .offset = from,
-				       .length = to - from,
+				       .offset = range->from,
+				       .length = range->to - range->from,
 				       .reclaim = q->reclaim,
 				       .only_now = true };
 	bool given_now = false;
@@ -98,7 +112,7 @@ static int lend(struct request *r, struct file *file)
 	struct vol_extent *list;
 	struct grant_given given;
 	struct vol_attr attr;
-	uint64_t from, to;
+	struct lease_range range;
 	int fd = files_data_fd(&o->files, file, false), n;
 
 	if (fd < 0)
@@ -107,11 +121,11 @@ static int lend(struct request *r, struct file *file)
 	if (n)
 		return n;
 	r->answer.extents.file = file->fid;
-	lease_range(q, o->mount.device.sector, attr.size, &from, &to);
-	if (!file->lendable || from >= to || !note_lease(r, file, from, to, &given))
+	range = lease_range(q, o->mount.device.sector, attr.size);
+	if (!file->lendable || range.from >= range.to || !note_lease(r, file, &range, &given))
 		return 0;
 	list = malloc(sizeof(*list) * VOL_EXTENTS_MAX);
-	n = list ? find_blocks(r, file, fd, from, to, q->write && !q->reclaim, list) : -ENOMEM;
+	n = list ? find_blocks(r, file, fd, &range, list) : -ENOMEM;
 	if (n > 0) {
 		r->answer.extents.grant = given.number;
 		r->answer.extents.sole = given.sole;

@@ -28,6 +28,7 @@ tests_csvfs_csvload_LDADD =
 tests_csvfs_posix_suite_LDADD =
 
 root_tests += \
+	tests/csvfs/csvfs_data_test.py \
 	tests/csvfs/csvfs_faults_test.py \
 	tests/csvfs/csvfs_nodes_test.py \
 	tests/csvfs/csvfs_posix_test.py \

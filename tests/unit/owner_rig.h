@@ -319,6 +319,7 @@ static inline int lease(struct peer *p, uint64_t handle, bool write, bool reclai
 				 .lease = { .handle = handle, .length = MIB, .write = write, .reclaim = reclaim } };
 	struct reader r;
 
+	m.lease.fill = write ? MIB : 0;
 	CHECK_EQ(ask(p, &m), 0);
 	r = reader_of(p->frame.m.extents.list.data, p->frame.m.extents.list.len);
 	if (reader_left(&r))
