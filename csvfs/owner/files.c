@@ -73,14 +73,14 @@ void files_orphan_name(const struct vol_fid *fid, char name[FILES_ORPHAN_SIZE])
 
 int files_orphan_parse(const char *name, struct vol_fid *ret)
 {
-	uint8_t bytes[VOL_FID_MAX + 2];
+	uint8_t bytes[VOL_FID_MAX + 2] = { 0 };
 	size_t n = strlen(name);
 
 	memset(ret, 0, sizeof(*ret));
 	if (n % 2 || n < 6 || n / 2 > sizeof(bytes) || strspn(name, "0123456789abcdef") != n)
 		return -EINVAL;
 	for (size_t i = 0; i < n / 2; i++) {
-		char pair[3] = { name[2 * i], name[2 * i + 1] };
+		const char pair[3] = { name[2 * i], name[2 * i + 1], '\0' };
 
 		bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
 	}

@@ -22,10 +22,12 @@ static int check_name(const struct owner *o, const struct vol_fid *parent, const
 /* The file of a name, with a reference, by the rights the thread acts with. */
 static int find(struct files *f, const struct file *parent, const char *name, struct file **ret)
 {
-	int fd = openat(parent->path_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent->path_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), error = fd < 0 ? -errno : 0;
 
 	*ret = NULL;
-	return fd < 0 ? -errno : files_of_fd(f, fd, ret);
+	if (fd >= 0)
+		return files_of_fd(f, fd, ret);
+	return error < 0 ? error : -EIO; /* never 0 without a file */
 }
 
 /* --- locks, intents --- */

@@ -15,6 +15,7 @@
 
 #include "csvfs/owner/names.h"
 #include "csvfs/owner/rights.h"
+#include "text.h"
 
 /* owner.last is held. */
 static bool is_in_use(struct owner *o, const struct file *file)
@@ -76,7 +77,7 @@ static struct collected *list_orphans(struct owner *o)
 		one = *e->d_name == '.' || strlen(e->d_name) >= sizeof(one->name) ? NULL : calloc(1, sizeof(*one));
 		if (!one)
 			continue;
-		snprintf(one->name, sizeof(one->name), "%s", e->d_name);
+		text_copy(one->name, sizeof(one->name), e->d_name);
 		one->next = list;
 		list = one;
 	}

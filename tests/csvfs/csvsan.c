@@ -45,6 +45,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
+
 #define PATH_MAX_COUNT 256 /* attached in the life of a SAN */
 #define THREADS 16	   /* of a path: more than the loop driver has under way */
 #define IO_MAX (1u << 20)
@@ -431,7 +433,7 @@ static void attach(const char *name)
 	struct path *p = &paths[n_paths++];
 	char file[96];
 
-	snprintf(p->name, sizeof(p->name), "%s", name);
+	text_copy(p->name, sizeof(p->name), name);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	p->loop_fd = -1;
