@@ -15,7 +15,10 @@
 #define KIND_BIT(kind) (1u << (kind))
 #define KINDS_NAMED                                                                                     \
 	(KIND_BIT(KIND_NETWORK) | KIND_BIT(KIND_ROLE) | KIND_BIT(KIND_RESOURCE) | KIND_BIT(KIND_RULE) | \
-	 KIND_BIT(KIND_SET))
+	 KIND_BIT(KIND_SET) | KIND_BIT(KIND_VOLUME))
+
+/* A role is meant; of a volume its ownership. */
+#define KINDS_ROLE (KIND_BIT(KIND_ROLE) | KIND_BIT(KIND_VOLUME))
 
 bool change_refuse(struct change *c, enum refusal refusal, const char *format, ...)
 {
@@ -193,6 +196,8 @@ static bool verb_create(struct change *c)
 		r->since_ms = c->s->cluster.now_ms;
 	} else if (type->kind == KIND_RESOURCE) {
 		((struct resource *)state_edit(c->s, KIND_RESOURCE, c->id))->since_ms = c->s->cluster.now_ms;
+	} else if (type->kind == KIND_VOLUME && !change_volume_created(c)) {
+		return false;
 	}
 	add_event(c, REASON_CREATED, NULL);
 	return true;
@@ -201,11 +206,14 @@ static bool verb_create(struct change *c)
 static bool verb_set(struct change *c)
 {
 	bool was_disarmed = c->s->cluster.disarmed;
+	struct volume volume;
 	char text[TEXT_SIZE];
 
 	if (!c->op->n_fields)
 		return change_refuse(c, REFUSED_INVALID, "is not changed: name at least one field");
-	if (!set_fields(c))
+	if (c->op->kind == KIND_VOLUME)
+		volume = c->s->volumes[c->id];
+	if (!set_fields(c) || (c->op->kind == KIND_VOLUME && !change_volume_set(c, &volume)))
 		return false;
 	fields_text(c, text, sizeof(text));
 	add_event(c, REASON_CONFIGURED, text);
@@ -265,6 +273,15 @@ static void forget_failed_resource(struct change *c)
 	event_add(c->s, &(struct event_about){ REASON_RESOURCE_GONE, KIND_ROLE, role, c->s->roles[role].owner, 0, r->name });
 }
 
+static void empty_role(struct change *c, uint32_t role)
+{
+	struct state *s = c->s;
+
+	forget_role(c, role);
+	while (s->role_resource[role] && !s->undo_full)
+		state_delete(s, KIND_RESOURCE, s->role_resource[role]);
+}
+
 static bool verb_delete(struct change *c)
 {
 	struct state *s = c->s;
@@ -272,9 +289,12 @@ static bool verb_delete(struct change *c)
 	if (!change_check_delete(c))
 		return false;
 	if (c->op->kind == KIND_ROLE) {
-		forget_role(c, c->id);
-		while (s->role_resource[c->id] && !s->undo_full)
-			state_delete(s, KIND_RESOURCE, s->role_resource[c->id]);
+		empty_role(c, c->id);
+	} else if (c->op->kind == KIND_VOLUME) {
+		uint32_t role = change_volume_gone(c);
+
+		empty_role(c, role);
+		state_delete(s, KIND_ROLE, role);
 	}
 	add_event(c, REASON_DELETED, NULL);
 	if (c->op->kind == KIND_RESOURCE)
@@ -288,6 +308,8 @@ static bool verb_rename(struct change *c)
 	if (!check_new_name(c, c->op->arg))
 		return false;
 	add_event(c, REASON_RENAMED, c->op->arg);
+	if (c->op->kind == KIND_VOLUME)
+		return change_volume_renamed(c);
 	state_rename(c->s, c->op->kind, c->id, c->op->arg);
 	return true;
 }
@@ -304,10 +326,10 @@ static const struct verb {
 	{ VERB_SET, KINDS_NAMED | KIND_BIT(KIND_CLUSTER) | KIND_BIT(KIND_NODE), false, verb_set },
 	{ VERB_DELETE, KINDS_NAMED, false, verb_delete },
 	{ VERB_RENAME, KINDS_NAMED, false, verb_rename },
-	{ VERB_ROLE_START, KIND_BIT(KIND_ROLE), false, change_role_start },
-	{ VERB_ROLE_STOP, KIND_BIT(KIND_ROLE), false, change_role_stop },
-	{ VERB_ROLE_MOVE, KIND_BIT(KIND_ROLE), false, change_role_move },
-	{ VERB_CLEANUP, KIND_BIT(KIND_ROLE) | KIND_BIT(KIND_RESOURCE), false, change_cleanup },
+	{ VERB_ROLE_START, KINDS_ROLE, false, change_role_start },
+	{ VERB_ROLE_STOP, KINDS_ROLE, false, change_role_stop },
+	{ VERB_ROLE_MOVE, KINDS_ROLE, false, change_role_move },
+	{ VERB_CLEANUP, KINDS_ROLE | KIND_BIT(KIND_RESOURCE), false, change_cleanup },
 	{ VERB_RESTART, KIND_BIT(KIND_RESOURCE), false, change_restart },
 	{ VERB_NODE_PAUSE, KIND_BIT(KIND_NODE), false, change_node_pause },
 	{ VERB_NODE_RESUME, KIND_BIT(KIND_NODE), false, change_node_resume },
@@ -363,6 +385,7 @@ static void note_effects(struct change *c)
 	case KIND_NODE:
 	case KIND_ROLE:
 	case KIND_RULE:
+	case KIND_VOLUME:
 		c->out->topology = true;
 		break;
 	default:
@@ -387,6 +410,10 @@ static bool apply_op(struct change *c)
 		return change_refuse(c, REFUSED_BAD_REQUEST, "takes no fields with '%s'", change_verb_name(v->verb));
 	if (!v->makes && !find_object(c))
 		return false;
+	if (!change_guard_ownership(c))
+		return false;
+	if (type->kind == KIND_VOLUME && !(v->kinds & KIND_BIT(KIND_NETWORK)))
+		c->id = c->s->volumes[c->id].role;
 	if (!v->apply(c))
 		return false;
 	if (c->s->undo_full)

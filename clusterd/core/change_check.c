@@ -155,7 +155,7 @@ static bool check_resource(struct change *c)
 		return change_refuse(c, REFUSED_FULL,
 				     "is one too many in the role '%s': at most %d resources are allowed in one",
 				     state_name(c->s, KIND_ROLE, r->role), ROLE_RESOURCE_MAX);
-	return check_same_role(c, r) && check_acyclic(c, r->role);
+	return change_check_role_of(c, r) && check_same_role(c, r) && check_acyclic(c, r->role);
 }
 
 /* ---- rule ---- */
@@ -279,6 +279,8 @@ bool change_check_object(struct change *c)
 		return check_rule(c);
 	case KIND_SET:
 		return check_set(c);
+	case KIND_VOLUME:
+		return change_check_volume(c);
 	default:
 		return true;
 	}
@@ -339,6 +341,8 @@ bool change_check_delete(struct change *c)
 		return check_delete_resource(c);
 	case KIND_SET:
 		return check_delete_set(c);
+	case KIND_VOLUME:
+		return change_check_delete_volume(c);
 	default:
 		return true;
 	}

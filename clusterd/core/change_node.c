@@ -216,6 +216,7 @@ bool change_node_evict(struct change *c)
 	for (uint32_t id = 1; id <= c->s->high[KIND_ROLE] && !c->s->undo_full; id++)
 		if (state_role(c->s, id) && role_names_node(&c->s->roles[id], c->id))
 			forget_node_in_role(c->s, id, c->id);
+	change_volumes_forget_node(c->s, c->id);
 	if (c->s->cluster.lower_priority_node == c->id)
 		((struct cluster *)state_edit(c->s, KIND_CLUSTER, 1))->lower_priority_node = 0;
 	node_event(c, REASON_NODE_EVICTED);

@@ -36,6 +36,25 @@ bool change_node_evict(struct change *c);
 bool change_node_fenced(struct change *c);
 bool change_upgrade(struct change *c);
 
+/* Volumes (change_volume.c). False: refused. */
+bool change_check_volume(struct change *c);
+/* After its fields were set: makes its ownership. */
+bool change_volume_created(struct change *c);
+/* After fields were set: `before` is what it was. */
+bool change_volume_set(struct change *c, const struct volume *before);
+/* Gives it, and its ownership, the name in arg. */
+bool change_volume_renamed(struct change *c);
+bool change_check_delete_volume(struct change *c);
+/* Before it is deleted: no node has it any more. Returns its ownership's role, which goes with it. */
+uint32_t change_volume_gone(struct change *c);
+void change_volumes_forget_node(struct state *s, uint32_t node);
+/* The role is to be stopped: not while somebody runs on its volume. */
+bool change_check_volume_stop(struct change *c, uint32_t role);
+/* Refuses operations on roles and resources that would part a volume from its ownership. */
+bool change_guard_ownership(struct change *c);
+/* The resource may be in its role. */
+bool change_check_role_of(struct change *c, const struct resource *r);
+
 /* Failures, bans and a move by hand are forgotten; one that has failed is tried again, for this reason. */
 void change_forgive_role(struct state *s, uint32_t role, enum reason reason);
 

@@ -51,6 +51,8 @@ bool change_role_stop(struct change *c)
 
 	if (!r->want && r->state != ROLE_FAILED)
 		return true;
+	if (!change_check_volume_stop(c, c->id))
+		return false;
 	change_forgive_role(c->s, c->id, REASON_STOPPED);
 	state_set_target(c->s, c->id, 0);
 	r->want = 0;
@@ -69,6 +71,7 @@ static void verdict_explain(const struct state *s, const struct place_verdict *v
 {
 	const char *name = s->nodes[node].name;
 	const char *other = state_name(s, KIND_ROLE, v->other), *rule = state_name(s, KIND_RULE, v->rule);
+	const char *volume = state_name(s, KIND_VOLUME, v->volume);
 
 	switch (v->code) {
 	case PLACE_NOT_ONLINE:
@@ -98,6 +101,9 @@ static void verdict_explain(const struct state *s, const struct place_verdict *v
 	case PLACE_ANTI_AFFINITY:
 		snprintf(out, size, "the rule '%s' keeps the role apart from '%s', which is there", rule ? rule : "?",
 			 other ? other : "?");
+		return;
+	case PLACE_NO_VOLUME:
+		snprintf(out, size, "the volume '%s' cannot be used there", volume ? volume : "?");
 		return;
 	case PLACE_FENCE_ASKED:
 		snprintf(out, size, "it is about to be fenced");
@@ -314,15 +320,16 @@ static void forgive_resource(struct state *s, uint32_t id)
 bool change_cleanup(struct change *c)
 {
 	struct state *s = c->s;
-	uint32_t role = c->op->kind == KIND_ROLE ? c->id : s->resources[c->id].role;
+	enum object_kind kind = c->op->kind == KIND_RESOURCE ? KIND_RESOURCE : KIND_ROLE;
+	uint32_t role = kind == KIND_ROLE ? c->id : s->resources[c->id].role;
 
-	if (c->op->kind == KIND_RESOURCE)
+	if (kind == KIND_RESOURCE)
 		forgive_resource(s, c->id);
 	else
 		for (uint32_t id = s->role_resource[role]; id; id = s->resource_next[id])
 			forgive_resource(s, id);
 	change_forgive_role(s, role, REASON_CLEANUP);
-	event_add(s, &(struct event_about){ REASON_CLEANUP, c->op->kind, c->id, s->roles[role].owner, 0, NULL });
+	event_add(s, &(struct event_about){ REASON_CLEANUP, kind, c->id, s->roles[role].owner, 0, NULL });
 	return true;
 }
 

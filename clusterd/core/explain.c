@@ -11,6 +11,7 @@
 #include "clusterd/core/reason.h"
 #include "clusterd/core/role_move.h"
 #include "clusterd/core/timetable.h"
+#include "clusterd/core/volume_use.h"
 
 struct text {
 	char *out;
@@ -162,6 +163,9 @@ void explain_verdict(const struct state *s, uint32_t role, uint32_t node, const 
 	case PLACE_ANTI_AFFINITY:
 		add_affinity(&t, s, role, verdict);
 		break;
+	case PLACE_NO_VOLUME:
+		add(&t, "the volume %s cannot be used there", state_name(s, KIND_VOLUME, verdict->volume));
+		break;
 	case PLACE_FENCE_ASKED:
 		add(&t, "is about to be fenced");
 		break;
@@ -228,7 +232,10 @@ static const struct event *reason_event(const struct state *s, uint32_t role, ui
 }
 
 /* Told when the role left its node, not when it arrived. */
-static bool told_by_leaving(uint32_t reason) { return reason == REASON_RULE || reason == REASON_FAILOVER_RESOURCE; }
+static bool told_by_leaving(uint32_t reason)
+{
+	return reason == REASON_RULE || reason == REASON_FAILOVER_RESOURCE || reason == REASON_VOLUME_LOST;
+}
 
 static void add_reason(struct text *t, const struct state *s, const struct role *r)
 {
@@ -280,6 +287,14 @@ static void add_failing(struct text *t, const struct state *s, const struct role
 			add(t, "; %s fails there and is left so: %s", s->resources[id].name, s->resources[id].last_error);
 }
 
+static void add_awaited(struct text *t, const struct state *s, const struct role *r)
+{
+	uint32_t volume = r->reason == REASON_WAIT_VOLUME ? volume_awaited(s, r) : 0;
+
+	if (volume)
+		add(t, ": %s is not online", s->volumes[volume].name);
+}
+
 size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *out, size_t size)
 {
 	struct text t = { out, 0, size };
@@ -289,6 +304,7 @@ size_t explain_reason(const struct state *s, uint32_t role, bool hints, char *ou
 		out[0] = '\0';
 	add_preempted(&t, s, r);
 	add_reason(&t, s, r);
+	add_awaited(&t, s, r);
 	add_failing(&t, s, r);
 	if (hints)
 		add_hint(&t, s, r);
@@ -577,6 +593,34 @@ static void explain_waiting(struct explained *x)
 	explain_resources(x);
 }
 
+/* Each volume it needs, and where its owner is; of an ownership, who needs it. */
+static void explain_volumes(struct explained *x)
+{
+	const struct state *s = x->s;
+	uint32_t own = volume_of_role(s, x->id), users = 0;
+	struct text *t;
+
+	for (uint32_t i = 0; i < VOLUMELIST_MAX && x->role->volumes[i]; i++) {
+		uint32_t id = x->role->volumes[i], owner = volume_owner(s, id);
+		const struct role *r = &s->roles[s->volumes[id].role];
+
+		t = begin(x, "  ");
+		add(t, "needs volume %s: its ownership is %s", s->volumes[id].name, enum_text(enum_values_role_state, r->state));
+		if (owner)
+			add(t, " on %s", node_name(s, owner));
+		if (x->role->owner && !volume_set_has(&s->nodes[x->role->owner].volumes_up, id))
+			add(t, "; it cannot be used on %s", node_name(s, x->role->owner));
+		end(x);
+	}
+	for (uint32_t id = 1; own && id <= s->high[KIND_ROLE]; id++)
+		users += state_role(s, id) && volume_is_needed_by(&s->roles[id], own);
+	if (!own)
+		return;
+	add(begin(x, "  "), "is the ownership of volume %s, which %" PRIu32 " role%s need%s", s->volumes[own].name, users,
+	    times(users), users == 1 ? "s" : "");
+	end(x);
+}
+
 static void explain_rules(struct explained *x)
 {
 	uint32_t n;
@@ -689,6 +733,7 @@ void explain_role(struct state *s, uint32_t role, const struct explain_sink *sin
 	explain_state(&x);
 	explain_flags(&x);
 	explain_waiting(&x);
+	explain_volumes(&x);
 	explain_rules(&x);
 	explain_nodes(&x);
 	explain_events(&x);

@@ -25,6 +25,7 @@ void foresee_copy(struct state *to, const struct state *from)
 	copy_objects(to->networks, from->networks, from->high[KIND_NETWORK] + 1, sizeof(from->networks[0]));
 	copy_objects(to->roles, from->roles, from->high[KIND_ROLE] + 1, sizeof(from->roles[0]));
 	copy_objects(to->rules, from->rules, from->high[KIND_RULE] + 1, sizeof(from->rules[0]));
+	copy_objects(to->volumes, from->volumes, from->high[KIND_VOLUME] + 1, sizeof(from->volumes[0]));
 	copy_objects(to->sets, from->sets, from->high[KIND_SET] + 1, sizeof(from->sets[0]));
 	memcpy(to->high, from->high, sizeof(to->high));
 	state_reindex(to);
@@ -152,6 +153,9 @@ bool foresee_return(struct state *s, nodeset_t nodes)
 
 		n->state = NODE_ONLINE;
 		n->admin = ADMIN_UP;
+		for (uint32_t id = 1; id <= s->high[KIND_VOLUME]; id++) /* it mounts what there is */
+			if (state_volume(s, id))
+				volume_set_put(&n->volumes_up, id, true);
 	}
 	votes_adapt(s, nodes_in(s, NODE_ONLINE));
 	return foresee_rest(s);

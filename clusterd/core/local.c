@@ -13,6 +13,7 @@
 #include "clusterd/core/core_private.h"
 #include "clusterd/core/resource.h"
 #include "clusterd/core/timetable.h"
+#include "clusterd/core/volume_use.h"
 #include "text.h"
 
 static const struct resource *own_resource(const struct core *c, uint32_t id)
@@ -466,6 +467,21 @@ static bool needed_locally(const struct core *c, uint32_t id)
 	return false;
 }
 
+/* An owner that stops first leaves those who write through it waiting, and their stops with them. */
+static bool volume_used_locally(const struct core *c, uint32_t id)
+{
+	const struct resource *r = state_resource(c->state, id);
+	uint32_t volume = r ? volume_of_role(c->state, r->role) : 0;
+
+	for (uint32_t x = 1; volume && x <= highest(c); x++) {
+		const struct resource *user = c->local.runs[x] ? state_resource(c->state, x) : NULL;
+
+		if (user && volume_is_needed_by(&c->state->roles[user->role], volume))
+			return true;
+	}
+	return false;
+}
+
 static void stop_everything(struct core *c)
 {
 	struct local *l = &c->local;
@@ -476,7 +492,7 @@ static void stop_everything(struct core *c)
 			continue;
 		if (l->op[id] && l->op_action[id] != AGENT_STOP)
 			agent_act(c, ACTION_AGENT_CANCEL, id, l->op[id], l->op_action[id]);
-		else if (!needed_locally(c, id))
+		else if (!needed_locally(c, id) && !volume_used_locally(c, id))
 			stop_locally(c, id);
 	}
 }

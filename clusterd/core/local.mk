@@ -9,6 +9,7 @@ libcluster_core_a_SOURCES = \
 	clusterd/core/change_node.c \
 	clusterd/core/change_op.h \
 	clusterd/core/change_role.c \
+	clusterd/core/change_volume.c \
 	clusterd/core/core.c \
 	clusterd/core/core.h \
 	clusterd/core/core_private.h \

@@ -134,8 +134,10 @@ void node_lost(struct engine *e, struct state *s, uint32_t id, bool silent, bool
 	if (went_on)
 		count_unclean(s, id);
 	for (uint32_t role = 1; role <= s->high[KIND_ROLE]; role++)
-		if (state_role(s, role) && (s->roles[role].owner == id || s->roles[role].target == id))
+		if (state_role(s, role) && (s->roles[role].owner == id || s->roles[role].target == id)) {
 			engine_touch(e, role);
+			volume_touch_owners(e, s, role); /* one that goes offline waits for it no more */
+		}
 }
 
 static enum reason fence_reason(enum fence_how how)

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "clusterd/core/canary.h"
+#include "clusterd/core/volume_use.h"
 
 static const char *const code_text[] = {
 	[PLACE_OK] = "ok",
@@ -29,6 +30,7 @@ static const char *const code_text[] = {
 	[PLACE_AFFINITY] = "affinity",
 	[PLACE_ANTI_AFFINITY] = "anti-affinity",
 	[PLACE_FENCE_ASKED] = "to-be-fenced",
+	[PLACE_NO_VOLUME] = "no-volume",
 };
 
 const char *place_code_text(enum place_code code)
@@ -251,6 +253,8 @@ static enum place_code node_admits(const struct state *s, const struct role *rol
 		return PLACE_BANNED;
 	if (nodeset_has(request->exclude, n))
 		return PLACE_EXCLUDED;
+	if (volume_missing(s, role, n))
+		return PLACE_NO_VOLUME;
 	return PLACE_OK;
 }
 
@@ -665,6 +669,7 @@ static void place_try(const struct place_view *v, uint32_t id, const struct plac
 		if (verdicts) {
 			verdict_of(&rules, &f, n, &verdicts[n]);
 			verdicts[n].score = score;
+			verdicts[n].volume = (uint16_t)volume_missing(v->s, role, n);
 		}
 		if (nodeset_has(f.pass, n) && (!ret->node || score > best)) {
 			ret->node = n;

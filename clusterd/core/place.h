@@ -22,6 +22,7 @@ enum place_code {
 	PLACE_AFFINITY,       /* hard rule: its companions are elsewhere */
 	PLACE_ANTI_AFFINITY,  /* hard rule: an adversary is there */
 	PLACE_FENCE_ASKED,    /* the node is about to be fenced */
+	PLACE_NO_VOLUME,      /* a volume it needs cannot be used there */
 };
 const char *place_code_text(enum place_code code);
 
@@ -33,6 +34,7 @@ struct place_verdict {
 	uint8_t code;  /* enum place_code */
 	uint16_t rule; /* rule that speaks, for the affinity codes */
 	uint16_t other; /* role in the way, for the affinity codes */
+	uint16_t volume; /* the volume that is missing */
 	int64_t score;
 	int64_t parts[PART_MAX];
 };

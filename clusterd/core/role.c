@@ -9,6 +9,7 @@
 #include "clusterd/core/resource.h"
 #include "clusterd/core/role.h"
 #include "clusterd/core/role_move.h"
+#include "clusterd/core/volume_use.h"
 
 /* Each pass over the work settles something; more passes than this mean that two roles chase each other. */
 #define ENGINE_PASSES_MAX 64
@@ -42,15 +43,20 @@ bool role_stopped(const struct state *s, uint32_t role)
 
 static void set_state(struct engine *e, struct state *s, uint32_t id, enum role_state state)
 {
+	uint32_t volume = 0;
 	struct role *r;
 
 	if (s->roles[id].state == state)
 		return;
-	if (state == ROLE_ONLINE || s->roles[id].state == ROLE_ONLINE)
+	if (state == ROLE_ONLINE || s->roles[id].state == ROLE_ONLINE) {
 		e->sets_stale = true;
+		volume = volume_of_role(s, id);
+	}
 	r = state_edit(s, KIND_ROLE, id);
 	r->state = state;
 	r->since_ms = s->cluster.now_ms;
+	if (volume)
+		volume_touch_users(e, s, volume);
 }
 
 static void set_reason(struct state *s, uint32_t id, enum reason reason, uint32_t node)
@@ -112,8 +118,10 @@ static void take_node(struct engine *e, struct state *s, uint32_t id, uint32_t n
 		r->reason = REASON_PLACED;
 	r->reason_node = node;
 	set_state(e, s, id, ROLE_STARTING);
-	/* A failed resource has had its event when it failed, a rule when the role left for it. */
-	why = r->reason == REASON_FAILOVER_RESOURCE || r->reason == REASON_RULE ? REASON_PLACED : r->reason;
+	/* A failed resource has had its event when it failed, a rule and a volume when the role left for them. */
+	why = r->reason == REASON_FAILOVER_RESOURCE || r->reason == REASON_RULE || r->reason == REASON_VOLUME_LOST ?
+		      REASON_PLACED :
+		      r->reason;
 	event_add(s, &(struct event_about){ why, KIND_ROLE, id, node, from, NULL });
 }
 
@@ -182,6 +190,10 @@ static bool advance_unowned(struct engine *e, struct state *s, uint32_t id)
 		wait_for(e, s, id, REASON_WAIT_SET, 0);
 		return false;
 	}
+	if (volume_awaited(s, r)) {
+		wait_for(e, s, id, REASON_WAIT_VOLUME, 0);
+		return false;
+	}
 	if (r->reason == REASON_WAIT_ROOM && r->target && role_room_coming(s, id))
 		return false;
 	return place_unowned(e, s, id);
@@ -199,6 +211,7 @@ static void release(struct engine *e, struct state *s, uint32_t id)
 	if (node && s->nodes[node].admin >= ADMIN_DRAINING && !s->load[node].roles)
 		event_add(s, &(struct event_about){ REASON_NODE_DRAINED, KIND_NODE, node, node, 0, NULL });
 	engine_touch_waiting(e, s);
+	volume_touch_owners(e, s, id);
 }
 
 /* Stops one resource if nothing needs it any more. */
@@ -296,7 +309,8 @@ static void advance_owned(struct engine *e, struct state *s, uint32_t id)
 	if (role_must_leave(e, s, id)) {
 		if (s->roles[id].state != ROLE_FAILED)
 			set_state(e, s, id, ROLE_STOPPING);
-		advance_stop(e, s, id);
+		if (!volume_is_held(s, id))
+			advance_stop(e, s, id);
 		if (role_stopped(s, id)) {
 			release(e, s, id);
 			engine_touch(e, id);
@@ -616,6 +630,7 @@ void role_release_node(struct engine *e, struct state *s, uint32_t node)
 				((struct resource *)state_edit(s, KIND_RESOURCE, res))->reload_wanted = 0;
 		}
 		state_set_owner(s, id, 0);
+		volume_touch_owners(e, s, id);
 		r = state_edit(s, KIND_ROLE, id);
 		r->moved_by_hand = 0;
 		r->drained_from = 0;

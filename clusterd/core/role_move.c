@@ -4,6 +4,7 @@
 
 #include "clusterd/core/node.h"
 #include "clusterd/core/role_move.h"
+#include "clusterd/core/volume_use.h"
 
 bool reason_is_move(enum reason reason)
 {
@@ -14,6 +15,7 @@ bool reason_is_move(enum reason reason)
 	case REASON_FAILBACK:
 	case REASON_DRAINED:
 	case REASON_RULE:
+	case REASON_VOLUME_LOST:
 	case REASON_PLACED:
 	case REASON_NOT_POSSIBLE:
 	case REASON_FOUND_RUNNING:
@@ -26,7 +28,8 @@ bool reason_is_move(enum reason reason)
 bool reason_is_wait(enum reason reason)
 {
 	return (reason >= REASON_WAIT_FENCE && reason <= REASON_DRAIN_STUCK) || reason == REASON_MAINTENANCE ||
-	       reason == REASON_ROLE_MAINTENANCE;
+	       reason == REASON_ROLE_MAINTENANCE ||
+	       reason == REASON_WAIT_VOLUME;
 }
 
 bool role_period_over(const struct role *r, uint64_t now_ms) { return now_ms - r->first_failure_ms >= r->period_ms; }
@@ -327,6 +330,21 @@ static void leave_for_rule(struct state *s, uint32_t role, const struct place_ve
 	event_add(s, &(struct event_about){ REASON_RULE, KIND_ROLE, role, r->target, owner, detail });
 }
 
+/* What it does there fails or waits for ever, whatever its agents say: it goes to where the volume can be used. */
+static void leave_for_volume(struct state *s, uint32_t role, uint32_t volume)
+{
+	uint32_t owner = s->roles[role].owner;
+	struct role *r;
+
+	aim_elsewhere(s, role, REASON_VOLUME_LOST);
+	r = state_edit(s, KIND_ROLE, role);
+	r->moved_by_hand = 0;
+	r->reason = REASON_VOLUME_LOST;
+	r->reason_node = owner;
+	event_add(s, &(struct event_about){ REASON_VOLUME_LOST, KIND_ROLE, role, owner, r->target,
+					    state_name(s, KIND_VOLUME, volume) });
+}
+
 /* Hours are of the cluster's local time; a window may span midnight. */
 static bool in_failback_window(const struct state *s, const struct role *r, uint64_t now_ms)
 {
@@ -408,6 +426,7 @@ bool role_must_leave(struct engine *e, struct state *s, uint32_t role)
 {
 	const struct role *r = &s->roles[role];
 	struct place_verdict v;
+	uint32_t missing;
 
 	if (!r->want || r->state == ROLE_FAILED || r->preempted || nodeset_has(r->banned, r->owner))
 		return true;
@@ -415,6 +434,13 @@ bool role_must_leave(struct engine *e, struct state *s, uint32_t role)
 		state_set_target(s, role, 0);
 	if (r->target || r->state == ROLE_STOPPING)
 		return true; /* on its way; a role that began to stop stops whole */
+	if (volume_unwanted(s, r))
+		return true; /* before the volume goes */
+	missing = volume_missing(s, r, r->owner);
+	if (missing) {
+		leave_for_volume(s, role, missing);
+		return true;
+	}
 	if (s->nodes[r->owner].admin >= ADMIN_DRAINING) /* its companions went before it and do not see it here any more */
 		return leave_for_drain(s, role) || place_check(s, role, r->owner, NULL) == PLACE_AFFINITY;
 	if (r->reason == REASON_DRAIN_STUCK)

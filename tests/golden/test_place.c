@@ -371,6 +371,33 @@ static void fail_resource(struct test_case *c, const char *name)
 	engine_run(&e, c->s);
 }
 
+/* NODE [VOLUME,VOLUME]: the node can use these from now on, and no others. */
+static void report_volumes(struct test_case *c, char *words)
+{
+	char *save = NULL, *node = strtok_r(words, " ", &save), *list = strtok_r(NULL, " ", &save), *names = NULL;
+	struct volume_set up = { 0 };
+	uint8_t bytes[VOLUME_MAX * 10];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	struct msg_volumes m = { 0 };
+	struct engine e;
+	uint32_t id = need(c, KIND_NODE, node);
+
+	for (char *name = list ? strtok_r(list, ",", &names) : NULL; name; name = strtok_r(NULL, ",", &names))
+		volume_set_put(&up, need(c, KIND_VOLUME, name), true);
+	for (uint32_t v = 1; v <= VOLUME_MAX; v++) {
+		if (!volume_set_has(&up, v))
+			continue;
+		put_u16(&w, (uint16_t)v);
+		put_u64(&w, c->s->volumes[v].number);
+	}
+	m.incarnation = c->s->nodes[id].incarnation;
+	m.up = (struct span){ bytes, writer_len(&w) };
+	engine_init(&e);
+	if (node_volumes(&e, c->s, id, &m) < 0)
+		wrong(c, "the node's volumes are refused");
+	engine_run(&e, c->s);
+}
+
 static void pass_time(struct test_case *c, const char *text)
 {
 	char *unit;
@@ -404,6 +431,8 @@ static void plan_line(struct test_case *c, const char *what, char *words)
 		do_verb(c, words);
 	else if (!strcmp(what, "fail"))
 		fail_resource(c, words);
+	else if (!strcmp(what, "volumes"))
+		report_volumes(c, words);
 	else if (!strcmp(what, "time"))
 		pass_time(c, words);
 	else if (strcmp(what, "rest") != 0)

@@ -11,6 +11,7 @@ unit_tests += \
 	tests/unit/test_bytes \
 	tests/unit/test_bounds \
 	tests/unit/test_change \
+	tests/unit/test_change_volume \
 	tests/unit/test_core \
 	tests/unit/test_ctl \
 	tests/unit/test_message \
@@ -62,6 +63,7 @@ script_tests += \
 	$(NULL)
 noinst_HEADERS += \
 	tests/unit/agents_rig.h \
+	tests/unit/change_rig.h \
 	tests/unit/core_rig.h \
 	tests/unit/link_rig.h \
 	tests/unit/loop_rig.h \
