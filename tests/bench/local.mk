@@ -4,6 +4,7 @@
 bench_programs = \
 	tests/bench/bench_agents \
 	tests/bench/bench_changes \
+	tests/bench/bench_files \
 	tests/bench/bench_plan \
 	tests/bench/bench_spawn \
 	tests/bench/bench_stamp \
@@ -19,6 +20,7 @@ test_data += \
 	tests/bench/benchlib.py \
 	tests/bench/figures_agents.py \
 	tests/bench/figures_changes.py \
+	tests/bench/figures_csvfs.py \
 	tests/bench/figures_failover.py \
 	tests/bench/figures_plan.py \
 	tests/bench/figures_scale.py \

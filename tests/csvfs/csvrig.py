@@ -3,9 +3,13 @@
 them; and the faults: kill, stop, power loss, path loss, take over. Everything ends with this process, however it ends."""
 import contextlib
 import ctypes
+import errno
+import fcntl
 import json
+import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -86,6 +90,48 @@ class San:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+class DiskSan:
+    """Paths to a file of this machine's disk, each a loop device with direct I/O: for figures, without faults. The file has no
+    name and the loop devices clear themselves: nothing stays."""
+    LOOP_CTL_GET_FREE, LOOP_CONFIGURE = 0x4C82, 0x4C0A
+    AUTOCLEAR, DIRECT_IO = 4, 16
+    INFO = '=II5Q4I64s64s32s2Q64x'  # struct loop_config
+
+    def __init__(self, folder, size=GIB, sector=512):
+        self.sector, self.fds = sector, {}
+        self.file = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT)
+        with mmap.mmap(-1, 8 << 20) as zeros:
+            for at in range(0, size, len(zeros)):  # blocks that are there: else what is measured is their allocation
+                os.pwritev(self.file, [zeros], at)
+        os.fsync(self.file)
+
+    def attach(self, name):
+        config = struct.pack(self.INFO, self.file, self.sector, 0, 0, 0, 0, 0, 0, 0, 0, self.AUTOCLEAR | self.DIRECT_IO,
+                             b'', b'', b'', 0, 0)
+        with open('/dev/loop-control', 'rb') as control:
+            while name not in self.fds:
+                fd = os.open(f'/dev/loop{fcntl.ioctl(control, self.LOOP_CTL_GET_FREE)}', os.O_RDWR)
+                try:
+                    fcntl.ioctl(fd, self.LOOP_CONFIGURE, config)
+                    self.fds[name] = fd
+                except OSError as e:
+                    os.close(fd)
+                    if e.errno != errno.EBUSY:  # somebody was quicker
+                        raise
+        number = os.fstat(self.fds[name]).st_rdev
+        return os.major(number), os.minor(number)
+
+    def ask(self, what, name):
+        if what != 'detach':
+            raise LabError(f'a plain disk: {what}')
+        os.close(self.fds.pop(name))
+
+    def close(self):
+        for name in list(self.fds):
+            self.ask('detach', name)
+        os.close(self.file)
 
 
 class Node:
@@ -224,10 +270,10 @@ class Node:
 class Rig:
     """Hosts, SAN, one volume. Use rig() below."""
 
-    def __init__(self, lab, logs, size, sector, filesystem):
+    def __init__(self, lab, logs, san, filesystem):
         self.lab = lab
         self.logs = logs
-        self.san = San(f'{logs}/san.log', size, sector)
+        self.san = san
         self.filesystem = filesystem
         self.nodes = [Node(self, n) for n in range(1, lab.ask('status')['conf']['hosts'] + 1)]
         self.epoch = 0
@@ -322,15 +368,17 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(hosts, label='', size=GIB, sector=512, filesystem='ext4', keep_logs=None):
-    """A rig that is gone when the block ends; the logs are shown when it ends by an exception."""
+def rig(hosts, label='', size=GIB, sector=512, filesystem='ext4', keep_logs=None, disk=None):
+    """A rig that is gone when the block ends; the logs are shown when it ends by an exception. disk: a folder, for a SAN
+    without faults in a file there."""
     with labtest.lab(hosts, label=f'-csvfs{label}') as lab:
         for node in range(1, hosts + 1):
             with contextlib.suppress(LabError):  # no node needs it here, and it costs memory
                 lab.ask('kill', host=labconf.host_name(node), process='corosync')
         logs = keep_logs or f'{lab.run}/csvfs-logs'
         os.makedirs(logs, exist_ok=True)
-        one = Rig(lab, logs, size, sector, filesystem)
+        san = DiskSan(disk, size, sector) if disk else San(f'{logs}/san.log', size, sector)
+        one = Rig(lab, logs, san, filesystem)
         try:
             yield one
         except BaseException:
