@@ -153,6 +153,7 @@ struct csvfs {
 	atomic_bool path_failed, redirect; /* redirect: by an administrator */
 	atomic_bool stopping;
 	pthread_t ticker;
+	bool ticks;
 
 	pthread_mutex_t table;
 	struct inode *buckets[INODE_BUCKETS];

@@ -120,6 +120,7 @@ static int start_threads(void)
 		error = pthread_create(&thread, NULL, probe_main, NULL);
 	if (!error)
 		error = pthread_create(&csvfs.ticker, NULL, tick_main, NULL);
+	csvfs.ticks = !error;
 	return -error;
 }
 
@@ -337,6 +338,8 @@ int csvfs_main(int argc, char **argv)
 	error = mount_and_serve();
 	atomic_store(&csvfs.stopping, true);
 	session_tick();
+	if (csvfs.ticks)
+		pthread_join(csvfs.ticker, NULL);
 	volume_control_free(csvfs.control);
 	if (error)
 		fail(csvfs.mount_point, error, "");

@@ -534,13 +534,16 @@ static void disconnect(struct connection *c)
 /* False: csvfs ends. */
 static bool next_owner(char *address, uint16_t *port)
 {
+	bool more;
+
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopping && !s->port)
 		pthread_cond_wait(&s->changed, &s->lock);
 	text_copy(address, TEXT_SIZE, s->address);
 	*port = s->port;
+	more = !s->stopping;
 	pthread_mutex_unlock(&s->lock);
-	return !s->stopping;
+	return more;
 }
 
 static void pause_between(void)
