@@ -16,6 +16,9 @@
 	CANARY_ROW(CANARY_TWO_ANSWERS, "two-answers", "I12", "a change is answered when applied and again when durable") \
 	CANARY_ROW(CANARY_NO_ANSWER, "no-answer", "I12 I14", "a request on its way at a view change is forgotten") \
 	CANARY_ROW(CANARY_NO_CAPACITY, "no-capacity", "I13", "placement does not look at memory") \
+	CANARY_ROW(CANARY_NO_VOLUME, "no-volume", "volume", "placement does not look at volumes") \
+	CANARY_ROW(CANARY_VOLUME_KEPT, "volume-kept", "volume", "a role stays where its volume cannot be used any more") \
+	CANARY_ROW(CANARY_OWNER_FIRST, "owner-first", "volume", "a volume goes offline before those who use it") \
 	CANARY_ROW(CANARY_LOST_RESULT, "lost-result", "I14", "an agent's result on its way at a view change is forgotten") \
 	CANARY_ROW(CANARY_EARLY_ANSWER, "early-answer", "I15", "a change is answered before a majority has it on disk") \
 	CANARY_ROW(CANARY_LOWEST_WINS, "lowest-wins", "I15 quorum I10", "the state of the lowest node wins, not the newest") \

@@ -201,6 +201,7 @@ static void send_inventory(struct core *c)
 			put_u16(&w, (uint16_t)(id | (l->found[id] == RES_STARTED ? 0 : INVENTORY_FAILED)));
 	}
 	l->inventory_sent = true;
+	local_volumes_push(c); /* first: with the inventory its roles go on */
 	m.inventory.incarnation = c->config.incarnation;
 	m.inventory.resources = (struct span){ items, writer_len(&w) };
 	core_propose(c, &m);
@@ -403,6 +404,7 @@ void local_inventory(struct core *c, const struct inventory_item *items, uint32_
 		l->found[items[i].resource] = (uint8_t)items[i].state;
 	}
 	l->inventory_known = true;
+	l->volumes_known = true; /* nothing was told of any before: there are none */
 	if (!l->confirmed_ms)
 		l->confirmed_ms = l->alive_ms = c->mono_ms;
 	local_reconcile_all(c);

@@ -55,8 +55,7 @@ static void set_state(struct engine *e, struct state *s, uint32_t id, enum role_
 	r = state_edit(s, KIND_ROLE, id);
 	r->state = state;
 	r->since_ms = s->cluster.now_ms;
-	if (volume)
-		volume_touch_users(e, s, volume);
+	volume_touch_users(e, s, volume);
 }
 
 static void set_reason(struct state *s, uint32_t id, enum reason reason, uint32_t node)
@@ -643,6 +642,7 @@ void role_release_node(struct engine *e, struct state *s, uint32_t node)
 			if (r->priority == PRIORITY_NO_AUTOSTART) {
 				r->want = 0;
 				r->reason = REASON_NO_AUTOSTART;
+				volume_touch_users(e, s, volume_of_role(s, id));
 			}
 		}
 		engine_touch(e, id);

@@ -2,6 +2,7 @@
 /* Volumes and the roles that need them. */
 #include "clusterd/core/volume_use.h"
 
+#include "clusterd/core/canary.h"
 #include "clusterd/core/role_move.h"
 
 uint32_t volume_of_role(const struct state *s, uint32_t role)
@@ -85,6 +86,8 @@ bool volume_is_held(const struct state *s, uint32_t role)
 	const struct role *r = &s->roles[role];
 	uint32_t volume = volume_of_role(s, role);
 
+	if (CANARY(CANARY_OWNER_FIRST))
+		return false;
 	/* One that goes elsewhere need not wait: its users wait for it. One that failed is of no use to them. */
 	if (!volume || r->target || r->state == ROLE_FAILED || (r->want && s->nodes[r->owner].admin != ADMIN_STOPPING))
 		return false;
@@ -97,7 +100,7 @@ bool volume_is_held(const struct state *s, uint32_t role)
 
 void volume_touch_users(struct engine *e, const struct state *s, uint32_t volume)
 {
-	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
+	for (uint32_t id = 1; volume && id <= s->high[KIND_ROLE]; id++)
 		if (state_role(s, id) && volume_is_needed_by(&s->roles[id], volume))
 			engine_touch(e, id);
 }

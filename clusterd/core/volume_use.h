@@ -36,7 +36,7 @@ uint32_t volume_awaited(const struct state *s, const struct role *r);
 uint32_t volume_unwanted(const struct state *s, const struct role *r);
 /* The role is an ownership on its way offline, and somebody who needs the volume has yet to stop. */
 bool volume_is_held(const struct state *s, uint32_t role);
-/* Something about the volume changed that its users look at. */
+/* Something about the volume (0: of none) changed that its users look at. */
 void volume_touch_users(struct engine *e, const struct state *s, uint32_t volume);
 /* The role has let go of its node: the ownerships of its volumes may go on. */
 void volume_touch_owners(struct engine *e, const struct state *s, uint32_t role);

@@ -111,6 +111,17 @@ static void role_fields(struct world *w, const struct load_options *l, struct lo
 	}
 }
 
+static void volume_ops(struct world *w, struct load_ops *o, uint32_t number)
+{
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "v%u", number);
+	load_op(o, VERB_CREATE, KIND_VOLUME, name, "", false);
+	load_field(o, EDIT_SET, "device", "/dev/%u", number);
+	if (rng_percent(&w->rng, 20))
+		load_field(o, EDIT_SET, "redirected", "n%u", (uint32_t)rng_range(&w->rng, 1, w->options.nodes));
+}
+
 static void resource_fields(struct world *w, struct load_ops *o)
 {
 	static const char *const on_fail[] = {
@@ -136,6 +147,8 @@ static void role_ops(struct world *w, const struct load_options *l, struct load_
 	snprintf(role, sizeof(role), "r%u", number);
 	load_op(o, VERB_CREATE, KIND_ROLE, role, "", false);
 	role_fields(w, l, o);
+	if (l->volumes && rng_percent(&w->rng, 60))
+		load_pair(w, o, EDIT_SET, "volumes", 'v', rng_percent(&w->rng, 70) ? 1 : l->volumes);
 	for (uint32_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "r%u-%c", number, (char)('a' + i));
 		load_op(o, VERB_CREATE, KIND_RESOURCE, name, "", false);
@@ -177,7 +190,9 @@ bool load_setup(struct world *w, const struct load_options *l, uint32_t step, st
 	load_begin(o);
 	if (step == 0)
 		cluster_op(w, o);
-	else if (step <= l->roles)
+	else if (step <= l->volumes)
+		volume_ops(w, o, step);
+	else if ((step -= l->volumes) <= l->roles)
 		role_ops(w, l, o, step);
 	else if (step <= l->roles + l->rules)
 		rule_ops(w, l, o, step - l->roles);
@@ -331,6 +346,45 @@ static void ask_objects(struct world *w, const struct load_options *l, struct lo
 	}
 }
 
+static const char *volume_name(struct world *w, const struct load_options *l, const char *prefix, char *out)
+{
+	snprintf(out, NAME_SIZE, "%sv%u", prefix, (uint32_t)rng_range(&w->rng, 1, l->volumes + 1));
+	return out;
+}
+
+static void ask_volume(struct world *w, const struct load_options *l, struct load_ops *o)
+{
+	static const enum change_verb verbs[] = { VERB_ROLE_START, VERB_ROLE_START, VERB_ROLE_STOP, VERB_ROLE_MOVE,
+						  VERB_ROLE_MOVE,  VERB_CLEANUP };
+	char name[NAME_SIZE], other[NAME_SIZE] = "";
+	uint64_t x = rng_below(&w->rng, 10);
+
+	if (x < 5) {
+		enum change_verb verb = verbs[rng_below(&w->rng, ARRAY_SIZE(verbs))];
+
+		if (verb == VERB_ROLE_MOVE && rng_percent(&w->rng, 60))
+			node_name(w, other);
+		load_op(o, verb, KIND_VOLUME, volume_name(w, l, "", name), other, rng_percent(&w->rng, 50));
+	} else if (x == 5) {
+		volume_ops(w, o, (uint32_t)rng_range(&w->rng, 1, l->volumes + 1));
+	} else if (x == 6 && l->churn) {
+		load_op(o, rng_percent(&w->rng, 70) ? VERB_DELETE : VERB_RENAME, KIND_VOLUME, volume_name(w, l, "", name), "",
+			rng_percent(&w->rng, 50));
+		if (o->op.verb == VERB_RENAME)
+			volume_name(w, l, "", o->op.arg);
+	} else if (x == 7) {
+		/* What would part a volume from its ownership. */
+		load_op(o, rng_percent(&w->rng, 50) ? VERB_DELETE : VERB_SET, KIND_ROLE, volume_name(w, l, "volume.", name), "",
+			true);
+		if (o->op.verb == VERB_SET)
+			role_fields(w, l, o);
+	} else {
+		load_op(o, VERB_SET, KIND_ROLE, role_name(w, l, name), "", false);
+		load_field(o, rng_percent(&w->rng, 50) ? EDIT_ADD : EDIT_REMOVE, "volumes", "%s",
+			   volume_name(w, l, "", other));
+	}
+}
+
 static void ask_hostile(struct world *w, const struct load_options *l, struct load_ops *o)
 {
 	size_t len;
@@ -361,6 +415,10 @@ uint32_t load_random(struct world *w, const struct load_options *l, struct load_
 	char name[NAME_SIZE];
 
 	load_begin(o);
+	if (l->volumes && rng_percent(&w->rng, 12)) {
+		ask_volume(w, l, o);
+		return 0;
+	}
 	if (x < 40 && w->next_mark < SIM_MARKS) {
 		snprintf(name, sizeof(name), "mark-%u", w->next_mark);
 		load_op(o, VERB_CREATE, KIND_SET, name, "", false);

@@ -26,7 +26,7 @@ size_t load_length(struct load_ops *o);
 
 struct load_options {
 	uint32_t roles, resources_max; /* resources of a role */
-	uint32_t rules, sets;
+	uint32_t rules, sets, volumes;
 	uint32_t mean_ms; /* between requests */
 	bool hostile, churn, disarm, maintenance, evict, node_stop, capacity;
 };

@@ -12,6 +12,7 @@ world_sources = \
 	tests/sim/world_check.c \
 	tests/sim/world_disk.c \
 	tests/sim/world_guard.c \
+	tests/sim/world_mounts.c \
 	tests/sim/world_ring.c \
 	tests/sim/world_text.c \
 	$(NULL)

@@ -23,6 +23,7 @@ enum driver {
 	DRIVE_DISK_OK,
 	DRIVE_AGENTS_OK,
 	DRIVE_WITNESS_OK,
+	DRIVE_VOLUMES_OK,
 	DRIVE_ADMIN,
 	DRIVE_HEAL,
 	DRIVE_CONVERGE,
@@ -125,7 +126,7 @@ static void draw_faults(struct swarm *s, struct rng *r)
 		[FAULT_NOISE] = 4,
 	};
 
-	for (uint32_t f = 0; f < FAULT_MAX; f++)
+	for (uint32_t f = 0; f <= FAULT_FORCE; f++)
 		s->weight[f] = rng_percent(r, 60) ? weights[f] * (uint32_t)rng_range(r, 1, 5) : 0;
 	s->world.force = rng_percent(r, 5);
 	s->weight[FAULT_FORCE] = s->world.force ? 40 : 0;
@@ -138,6 +139,17 @@ static void draw_faults(struct swarm *s, struct rng *r)
 	/* Large clusters cost time: fewer virtual seconds of them. */
 	if (s->world.nodes > 16)
 		s->fault_ms = 15000;
+}
+
+static void draw_volumes(struct swarm *s, struct rng *r)
+{
+	if (!rng_percent(r, 40))
+		return;
+	s->world.volumes = true;
+	s->world.pause_ms = (uint32_t)rng_range(r, 500, 20000);
+	s->load.volumes = (uint32_t)rng_range(r, 1, 3);
+	s->weight[FAULT_VOLUME_LOST] = rng_percent(r, 70) ? 10 * (uint32_t)rng_range(r, 1, 5) : 0;
+	s->weight[FAULT_VOLUME_SILENT] = rng_percent(r, 40) ? 3 * (uint32_t)rng_range(r, 1, 3) : 0;
 }
 
 void swarm_draw(struct swarm *s, uint64_t seed, uint32_t nodes)
@@ -158,6 +170,7 @@ void swarm_draw(struct swarm *s, uint64_t seed, uint32_t nodes)
 	s->load.evict = rng_percent(r, 15);
 	s->load.node_stop = rng_percent(r, 40);
 	s->load.capacity = rng_percent(r, 40);
+	draw_volumes(s, r);
 }
 
 void swarm_describe(uint64_t seed, uint32_t nodes, FILE *out)
@@ -166,7 +179,7 @@ void swarm_describe(uint64_t seed, uint32_t nodes, FILE *out)
 		"partition",	  "isolate",	 "flap",	   "process-crash", "host-crash",  "power-loss",
 		"process-freeze", "host-freeze", "corosync-crash", "disk-slow",	    "disk-full",   "database-lost",
 		"wall-jump",	  "lag",	 "resource-dies",  "agents-bad",    "witness-cut", "admin-poweroff",
-		"noise",	  "force",
+		"noise",	  "force",	 "volume-lost",	   "volume-silent",
 	};
 	struct swarm s;
 
@@ -365,6 +378,42 @@ static void fault_resource(struct world *w)
 	}
 }
 
+/* A host loses its path to a volume, and the way to the owner with it. */
+static void fault_volume(struct world *w, struct swarm *s)
+{
+	struct sim_node *n = any_node(w);
+	uint32_t v = (uint32_t)rng_range(&w->rng, 1, s->load.volumes);
+
+	if (!n->mounts[v].mounted)
+		return;
+	w->counts[COUNT_volume_lost]++;
+	world_trace(w, n, "volume v%u is lost", v);
+	n->mounts[v].broken = true;
+	drive(w, lasting(w, s), DRIVE_VOLUMES_OK, n->id);
+}
+
+/* The owner of a volume accuses a node, maybe itself, of not answering. */
+static void fault_silent(struct world *w)
+{
+	struct core_event e = { .kind = EVENT_SILENT };
+	struct sim_node *n = any_node(w), *owner;
+	const struct state *s;
+	const struct volume *v;
+
+	if (!node_runs(n) || n->phase != PHASE_ACTIVE)
+		return;
+	s = core_state(n->core);
+	v = state_volume(s, 1);
+	owner = v && state_role(s, v->role) && s->roles[v->role].owner ? w->nodes[s->roles[v->role].owner] : NULL;
+	if (!owner || !node_runs(owner) || owner->phase != PHASE_ACTIVE)
+		return;
+	w->counts[COUNT_volume_silent]++;
+	world_trace(w, owner, "says that n%u keeps blocks of volume v1 and does not answer", n->id);
+	e.silent.node = n->id;
+	e.silent.of = (struct volume_mark){ 1, v->number };
+	node_step(w, owner, &e);
+}
+
 static void fault_small(struct world *w, struct swarm *s, enum fault f)
 {
 	struct sim_node *n = any_node(w);
@@ -468,6 +517,12 @@ static void fault(struct world *w, struct swarm *s)
 		break;
 	case FAULT_RESOURCE_DIES:
 		fault_resource(w);
+		break;
+	case FAULT_VOLUME_LOST:
+		fault_volume(w, s);
+		break;
+	case FAULT_VOLUME_SILENT:
+		fault_silent(w);
 		break;
 	default:
 		fault_small(w, s, f);
@@ -579,6 +634,10 @@ static void heal(struct world *w, struct swarm *s)
 		n->held_off = false;
 		n->lag_until_us = 0;
 		n->disk.slow = n->disk.full = false;
+		for (uint32_t v = 1; v <= SIM_VOLUMES; v++)
+			n->mounts[v].broken = false;
+		if (n->mounts_ending)
+			world_push(w, w->now_us + US_PER_MS, SIM_MOUNTS, id, n->process_generation, 1, 0);
 		node_thaw(w, n);
 		if (!n->up)
 			world_push(w, w->now_us + w->options.boot_ms * US_PER_MS, SIM_BOOT, id, n->host_generation, 0,
@@ -665,6 +724,10 @@ static void on_driver(struct world *w, const struct event_record *e)
 		break;
 	case DRIVE_WITNESS_OK:
 		w->witness.cut = 0;
+		break;
+	case DRIVE_VOLUMES_OK:
+		for (uint32_t v = 1; v <= SIM_VOLUMES; v++)
+			w->nodes[e->b]->mounts[v].broken = false;
 		break;
 	case DRIVE_ADMIN:
 		if (e->b)

@@ -325,6 +325,7 @@ static void act(void *user, const struct core_action *a)
 		watchdog_action(w, n, a->watchdog.armed, a->watchdog.until_mono_ms);
 		break;
 	case ACTION_VOLUMES_END:
+		mounts_end(w, n);
 		break;
 	case ACTION_SELF_FENCE:
 		n->want_reset = true;
@@ -444,6 +445,7 @@ void process_start(struct world *w, struct sim_node *n)
 	n->process_frozen = n->left = n->joined = false;
 	n->want_reset = n->want_restart = n->want_leave = false;
 	n->process_generation++;
+	n->mount_run = n->mount_used; /* what was told and not begun is told anew */
 	n->pid = (uint32_t)w->next_pid++;
 	n->view_members = 0;
 	n->last_ready_us = 0;
@@ -459,6 +461,9 @@ void process_start(struct world *w, struct sim_node *n)
 	if (n->corosync_up)
 		world_push(w, w->now_us + rng_range(&w->rng, 1000, 50000), SIM_JOIN, n->id, n->process_generation, 0,
 			   0);
+	if (w->options.volumes)
+		world_push(w, w->now_us + rng_range(&w->rng, 1, 400) * US_PER_MS, SIM_MOUNTS, n->id, n->process_generation, 0,
+			   0);
 }
 
 void process_end(struct world *w, struct sim_node *n, bool crash)
@@ -467,7 +472,7 @@ void process_end(struct world *w, struct sim_node *n, bool crash)
 		return;
 	world_trace(w, n, crash ? "clusterd crashes" : "clusterd ends");
 	ring_leave(w, n, crash);
-	n->process = n->joined = n->process_frozen = false;
+	n->process = n->joined = n->process_frozen = n->mounts_ending = false;
 	n->process_generation++;
 	n->n_deferred = 0;
 	disk_crash(w, n);
@@ -514,6 +519,7 @@ void host_crash(struct world *w, struct sim_node *n, const char *why, bool boots
 	ring_kill(w, n);
 	process_end(w, n, true);
 	agents_reset(n);
+	mounts_reset(n);
 	n->watchdog_armed = n->petting_ended = false;
 	n->watchdog_generation++;
 	n->process_generation++;
@@ -608,7 +614,15 @@ static void handle_process(struct world *w, struct sim_node *n, const struct eve
 		disk_synced(w, n);
 		break;
 	case SIM_INVENTORY:
+		if (mounts_count(n))
+			mounts_report(w, n);
 		agents_inventory(w, n);
+		break;
+	case SIM_MOUNTS:
+		if (e->a)
+			mounts_ended(w, n);
+		else
+			mounts_look(w, n);
 		break;
 	case SIM_PET:
 		watchdog_pet(w, n, e->a);
@@ -677,6 +691,7 @@ static void handle(struct world *w, const struct event_record *e)
 	case SIM_JOIN:
 	case SIM_DISK:
 	case SIM_INVENTORY:
+	case SIM_MOUNTS:
 	case SIM_PET:
 	case SIM_FENCE:
 	case SIM_WITNESS:

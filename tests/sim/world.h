@@ -21,6 +21,7 @@
 #define US_PER_MS 1000u
 #define SIM_ROLES 128
 #define SIM_RESOURCES 512
+#define SIM_VOLUMES 8
 #define SIM_RULES (RULE_MAX + 1)
 #define SIM_AGENT_QUEUE 8     /* as io/agents.h: unfinished operations of one resource */
 #define SIM_ACTIONS_MAX 40000 /* actions of one step: a snapshot of everything has about so many objects */
@@ -65,6 +66,8 @@ struct world_options {
 	bool exact;						     /* everything takes its middle time: for stories */
 	bool force; /* quorum may be forced: what that may break is not checked */
 	uint32_t cpu, memory_mb;
+	bool volumes;	   /* csvfs is run on the hosts */
+	uint32_t pause_ms; /* how long its requests wait for an owner */
 };
 
 struct frame {
@@ -120,6 +123,13 @@ struct sim_resource {
 	bool ended; /* its effect has come, its result has not been read yet */
 	bool monitored, reported;
 	uint32_t monitor_generation, interval_ms, monitor_timeout_ms;
+};
+
+/* csvfs of one volume. */
+struct sim_mount {
+	bool mounted, up;
+	bool broken; /* the host has lost the path, and the way to the owner */
+	uint64_t number, paused_us;
 };
 
 struct blob {
@@ -188,6 +198,9 @@ struct sim_node {
 	uint32_t n_deferred, deferred_size;
 	struct disk disk;
 	struct sim_resource resources[SIM_RESOURCES];
+	struct sim_mount mounts[SIM_VOLUMES + 1];
+	uint64_t mount_run, mount_used; /* the number told for the next run; that of the newest one */
+	bool mounts_ending;
 	/* watchdog */
 	bool watchdog_armed, petting_ended; /* petting_ended: the node fences itself */
 	uint64_t watchdog_until_ms, watchdog_reset_us;
@@ -206,6 +219,7 @@ struct sim_node {
 	bool guarded;	     /* its watchdog proves something */
 	uint64_t covered_us; /* last moment it was in touch with a quorum */
 	uint64_t phase_since_us;
+	uint64_t owner_ops[SIM_ROLES]; /* operation of the resource of a volume's ownership */
 	uint8_t owners[SIM_ROLES], targets[SIM_ROLES], role_states[SIM_ROLES];
 };
 
@@ -227,6 +241,7 @@ enum event_kind {
 	SIM_BOOT,
 	SIM_START,
 	SIM_INVENTORY,
+	SIM_MOUNTS,
 	SIM_COROSYNC,
 	SIM_KICKED,
 	SIM_CHECK,
@@ -400,6 +415,14 @@ void agents_crash(struct world *w, struct sim_node *n); /* clusterd is gone, wha
 void agents_reset(struct sim_node *n);			/* the host is gone */
 void agents_inventory(struct world *w, struct sim_node *n);
 
+/* world_mounts.c */
+void mounts_look(struct world *w, struct sim_node *n);
+void mounts_report(struct world *w, struct sim_node *n);
+void mounts_end(struct world *w, struct sim_node *n);
+void mounts_ended(struct world *w, struct sim_node *n);
+void mounts_reset(struct sim_node *n); /* the host is gone */
+uint32_t mounts_count(const struct sim_node *n);
+
 /* world_guard.c */
 void watchdog_action(struct world *w, struct sim_node *n, bool armed, uint64_t until_ms);
 void watchdog_pet(struct world *w, struct sim_node *n, uint64_t generation);
@@ -424,7 +447,8 @@ enum check {
 	CHECK_I15,
 	CHECK_QUORUM,
 	CHECK_BOUNDS,
-	CHECK_LEAVE
+	CHECK_LEAVE,
+	CHECK_VOLUME
 };
 void check_fail(struct world *w, enum verdict verdict, const char *invariant, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

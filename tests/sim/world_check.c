@@ -267,6 +267,65 @@ static bool quarantined(const struct state *s, uint32_t node)
 	return false;
 }
 
+/* Name of a volume that the role needs and the node has not, by what the nodes have told. */
+static const char *lacks_volume(const struct state *s, const struct role *r, uint32_t node)
+{
+	for (uint32_t i = 0; i < VOLUMELIST_MAX && r->volumes[i]; i++)
+		if (!volume_set_has(&s->nodes[node].volumes_up, r->volumes[i]))
+			return state_name(s, KIND_VOLUME, r->volumes[i]);
+	return NULL;
+}
+
+/*
+ * Nobody runs where a volume he needs can neither be used nor is about to have a new owner; nobody has a volume taken from
+ * under him.
+ */
+static void check_volumes(struct world *w, const struct state *s, const struct role *r)
+{
+	const struct node *n = r->owner ? state_node(s, r->owner) : NULL;
+
+	if (!n || n->state != NODE_ONLINE || (r->state != ROLE_ONLINE && r->state != ROLE_STARTING) || s->cluster.disarmed ||
+	    s->cluster.maintenance || r->maintenance || n->maintenance)
+		return;
+	if (lacks_volume(s, r, r->owner))
+		check_fail(w, VERDICT_SAFETY, "volume", "role %s is %s on %s, which cannot use its volume %s", r->name,
+			   enum_text(enum_values_role_state, r->state), n->name, lacks_volume(s, r, r->owner));
+	for (uint32_t i = 0; i < VOLUMELIST_MAX && r->volumes[i]; i++) {
+		const struct role *owner = &s->roles[s->volumes[r->volumes[i]].role];
+
+		if (!owner->want)
+			check_fail(w, VERDICT_SAFETY, "volume", "role %s is %s on %s although %s is to be offline", r->name,
+				   enum_text(enum_values_role_state, r->state), n->name, owner->name);
+	}
+}
+
+/* An ownership that ends for good ends when nobody that stops uses it any more. */
+static void check_owner_stop(struct world *w, const struct state *s, const struct role *owner)
+{
+	uint32_t volume = 0;
+
+	if (owner->want || owner->target || owner->state == ROLE_FAILED)
+		return;
+	for (uint32_t id = 1; id <= s->high[KIND_VOLUME]; id++)
+		if (state_volume(s, id) && s->volumes[id].role == owner->object.id)
+			volume = id;
+	for (uint32_t id = 1; volume && id <= s->high[KIND_ROLE]; id++) {
+		const struct role *r = state_role(s, id);
+		bool uses = false, runs = false;
+
+		for (uint32_t i = 0; r && i < VOLUMELIST_MAX && r->volumes[i]; i++)
+			uses |= r->volumes[i] == volume;
+		if (!uses || !r->owner || s->nodes[r->owner].state != NODE_ONLINE || r->maintenance ||
+		    s->nodes[r->owner].maintenance)
+			continue;
+		for (uint32_t i = s->role_resource[id]; i; i = s->resource_next[i])
+			runs |= s->resources[i].state != RES_STOPPED;
+		if (runs)
+			check_fail(w, VERDICT_SAFETY, "volume", "%s is stopped while %s runs on %s", owner->name, r->name,
+				   s->nodes[r->owner].name);
+	}
+}
+
 static void check_placement(struct world *w, const struct state *s, uint32_t role, uint32_t node)
 {
 	const struct role *r = &s->roles[role];
@@ -287,6 +346,9 @@ static void check_placement(struct world *w, const struct state *s, uint32_t rol
 		check_fail(w, VERDICT_SAFETY, "I13",
 			   "role %s (owner %u, target %u, reason %u) is placed on n%u, which is too small for it",
 			   r->name, r->owner, r->target, r->reason, node);
+	else if (lacks_volume(s, r, node) && !off(w, CHECK_VOLUME))
+		check_fail(w, VERDICT_SAFETY, "volume", "role %s is placed on n%u, which cannot use its volume %s", r->name,
+			   node, lacks_volume(s, r, node));
 	else if (breaks_rule(s, role, node, &rule))
 		check_fail(w, VERDICT_SAFETY, "I13", "role %s is placed on n%u, which breaks rule %s", r->name, node,
 			   rule);
@@ -310,8 +372,19 @@ static void check_roles(struct world *w, struct sim_node *n, const struct state 
 			w->counts[COUNT_placements]++;
 			if (n->owners[id] && to != n->owners[id])
 				w->counts[COUNT_failovers]++;
+			if (r->volumes[0])
+				w->counts[COUNT_placements_on_volumes]++;
 			if (!off(w, CHECK_I13))
 				check_placement(w, s, id, to);
+		}
+		if (judge && r && r->volumes[0] && !off(w, CHECK_VOLUME))
+			check_volumes(w, s, r);
+		if (r && r->kind == ROLE_OF_VOLUME && s->role_resource[id]) {
+			const struct resource *res = &s->resources[s->role_resource[id]];
+
+			if (judge && res->op != n->owner_ops[id] && res->op_action == AGENT_STOP && !off(w, CHECK_VOLUME))
+				check_owner_stop(w, s, r);
+			n->owner_ops[id] = res->op;
 		}
 		n->owners[id] = owner;
 		n->targets[id] = target;
@@ -464,6 +537,8 @@ void check_left(struct world *w, struct sim_node *n)
 		if (n->resources[id].may_run)
 			check_fail(w, VERDICT_SAFETY, "leave", "n%u leaves although resource %u may still run on it",
 				   n->id, id);
+	if (mounts_count(n))
+		check_fail(w, VERDICT_SAFETY, "leave", "n%u leaves although a volume is mounted on it", n->id);
 }
 
 /* ---- from time to time: I3, I12 ---- */
@@ -483,6 +558,10 @@ static void check_isolated(struct world *w, const struct sim_node *n)
 			   n->id, (w->now_us - n->covered_us) / US_PER_MS, id, n->t_stop_ms);
 		return;
 	}
+	if (mounts_count(n))
+		check_fail(w, VERDICT_SAFETY, "I3",
+			   "n%u has been without quorum for %" PRIu64 " ms and a volume is still mounted (T_stop %u ms)", n->id,
+			   (w->now_us - n->covered_us) / US_PER_MS, n->t_stop_ms);
 }
 
 static bool disk_trouble(const struct world *w)
@@ -603,6 +682,23 @@ static const char *role_truth(struct world *w, const struct state *s, uint32_t i
 	return NULL;
 }
 
+/* What it needs is mounted in truth. */
+static const char *volumes_truth(const struct world *w, const struct state *s, uint32_t id, char *out, size_t size)
+{
+	const struct role *r = state_role(s, id);
+
+	for (uint32_t i = 0; r && r->state == ROLE_ONLINE && i < VOLUMELIST_MAX && r->volumes[i]; i++) {
+		const struct sim_mount *m = &w->nodes[r->owner]->mounts[r->volumes[i]];
+
+		if (m->mounted && m->up && m->number == s->volumes[r->volumes[i]].number)
+			continue;
+		snprintf(out, size, "role %s is online on n%u, where its volume %s is of no use", r->name, r->owner,
+			 state_name(s, KIND_VOLUME, r->volumes[i]));
+		return out;
+	}
+	return NULL;
+}
+
 const char *check_converged(struct world *w, char *out, size_t size)
 {
 	const struct sim_node *first = w->nodes[1];
@@ -639,6 +735,8 @@ const char *check_converged(struct world *w, char *out, size_t size)
 
 		if (!missing)
 			missing = role_truth(w, s, id, out, size);
+		if (!missing)
+			missing = volumes_truth(w, s, id, out, size);
 		if (missing)
 			return missing;
 	}
