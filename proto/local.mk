@@ -16,6 +16,7 @@ libcluster_proto_a_SOURCES = \
 	proto/volume.c \
 	proto/volume.def \
 	proto/volume.h \
+	proto/latency.h \
 	$(NULL)
 
 # Prints PROTOCOL.md; a test compares.

@@ -220,6 +220,7 @@ static const char volume_intro[] =
 	"| FID | u8 length, u8 type, the bytes |\n"
 	"| CRED | u32 uid, gid, umask, u16 n, n times u32 group |\n"
 	"| ATTR | u64 ino, size, blocks of 512 bytes, rdev; u32 mode, nlink, uid, gid, blksize; u64 atime, mtime, ctime |\n"
+	"| LATENCY | 24 times u64: how many took less than 2^k us and not less than half of that; the last: or longer |\n"
 	"| BYTES | the rest of the body |\n"
 	"\n";
 

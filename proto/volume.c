@@ -9,7 +9,7 @@
 #define HEADER_CRC_AT 36 /* the header's CRC covers what is before it */
 
 enum vfield_type { VFIELD_U8, VFIELD_U16, VFIELD_U32, VFIELD_U64, VFIELD_FNAME, VFIELD_TEXT, VFIELD_FID, VFIELD_CRED, VFIELD_ATTR,
-		   VFIELD_BYTES };
+		   VFIELD_LATENCY, VFIELD_BYTES };
 
 struct vfield {
 	enum vfield_type type;
@@ -224,6 +224,18 @@ void vol_get_dirent(struct reader *r, struct vol_dirent *d, bool plus)
 	get_attr(r, &d->attr);
 }
 
+static void put_latency(struct writer *w, const struct vol_latency *l)
+{
+	for (unsigned int k = 0; k < VOL_LATENCY_BUCKETS; k++)
+		put_u64(w, l->n[k]);
+}
+
+static void get_latency(struct reader *r, struct vol_latency *l)
+{
+	for (unsigned int k = 0; k < VOL_LATENCY_BUCKETS; k++)
+		l->n[k] = get_u64(r);
+}
+
 /* --- messages --- */
 
 static void vfield_encode(struct writer *w, const struct vfield *f, const struct vol_message *m, bool bytes_apart)
@@ -241,6 +253,7 @@ static void vfield_encode(struct writer *w, const struct vfield *f, const struct
 	case VFIELD_FID: put_fid(w, at); break;
 	case VFIELD_CRED: put_cred(w, at); break;
 	case VFIELD_ATTR: put_attr(w, at); break;
+	case VFIELD_LATENCY: put_latency(w, at); break;
 	case VFIELD_BYTES:
 		if (!bytes_apart)
 			put_bytes(w, span->data, span->len);
@@ -263,6 +276,7 @@ static void vfield_decode(struct reader *r, const struct vfield *f, struct vol_m
 	case VFIELD_FID: get_fid(r, at); break;
 	case VFIELD_CRED: get_cred(r, at); break;
 	case VFIELD_ATTR: get_attr(r, at); break;
+	case VFIELD_LATENCY: get_latency(r, at); break;
 	case VFIELD_BYTES:
 		span->len = reader_left(r);
 		span->data = get_bytes(r, span->len);

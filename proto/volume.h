@@ -16,6 +16,7 @@
 
 #include "bounds.h"
 #include "bytes.h"
+#include "proto/latency.h"
 #include "proto/message.h"
 
 #define VOL_MAGIC 0x31565343u
@@ -87,6 +88,7 @@ enum vol_number {
 #define VMEMBER_FID(m) struct vol_fid m;
 #define VMEMBER_CRED(m) struct vol_cred m;
 #define VMEMBER_ATTR(m) struct vol_attr m;
+#define VMEMBER_LATENCY(m) struct vol_latency m;
 #define VMEMBER_BYTES(m) struct span m;
 #define VOL(number, symbol, name, kind, answer, help) struct vol_##name {
 #define VFIELD(parent, type, member, help) VMEMBER_##type(member)

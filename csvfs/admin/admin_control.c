@@ -2,6 +2,7 @@
 /* Questions to running csvfs and csvfs-owner, over their control sockets. */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,21 @@ static json_t *nodes_json(uint64_t nodes)
 	return list;
 }
 
+static json_t *time_json(uint64_t us)
+{
+	return us == UINT64_MAX ? json_null() : json_integer((json_int_t)us); /* null: longer than is counted */
+}
+
+static void add_latency(struct admin *a, const char *what, const struct vol_latency *l)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s_p50_us", what);
+	json_object_set_new(a->result, key, time_json(latency_quantile(l, 500)));
+	snprintf(key, sizeof(key), "%s_p99_us", what);
+	json_object_set_new(a->result, key, time_json(latency_quantile(l, 990)));
+}
+
 int admin_status(struct admin *a)
 {
 	struct vol_message q = { .type = VOL_STATUS }, answer;
@@ -82,6 +98,10 @@ int admin_status(struct admin *a)
 	json_object_set_new(a->result, "redirected_written_bytes", json_integer((json_int_t)s->redirected_written));
 	json_object_set_new(a->result, "direct_ops", json_integer((json_int_t)s->direct_ops));
 	json_object_set_new(a->result, "redirected_ops", json_integer((json_int_t)s->redirected_ops));
+	add_latency(a, "direct_read", &s->direct_read_us);
+	add_latency(a, "direct_write", &s->direct_write_us);
+	add_latency(a, "redirected_read", &s->redirected_read_us);
+	add_latency(a, "redirected_write", &s->redirected_write_us);
 	json_object_set_new(a->result, "recalls", json_integer((json_int_t)s->recalls));
 	json_object_set_new(a->result, "pauses", json_integer((json_int_t)s->pauses));
 	json_object_set_new(a->result, "paused_ms", json_integer((json_int_t)s->paused_ms));

@@ -20,6 +20,7 @@
 #include "csvfs/core/pending.h"
 #include "csvfs/core/queue.h"
 #include "csvfs/io/device.h"
+#include "csvfs/io/io_count.h"
 #include "csvfs/io/link.h"
 #include "csvfs/io/trailer.h"
 #include "csvfs/io/volume_control.h"
@@ -131,7 +132,8 @@ struct handle {
 };
 
 struct counters {
-	_Atomic uint64_t direct_read, direct_written, redirected_read, redirected_written, direct_ops, redirected_ops, recalls;
+	struct io_count direct_read, direct_written, redirected_read, redirected_written;
+	_Atomic uint64_t recalls;
 };
 
 struct csvfs {

@@ -26,10 +26,18 @@ static void fill_status(struct vol_status_is *a)
 	enum vol_reason reason;
 	struct session *s = &csvfs.session;
 
-	*a = (struct vol_status_is){ .state = (uint8_t)session_view(&reason), .direct_read = k->direct_read,
-				     .direct_written = k->direct_written, .redirected_read = k->redirected_read,
-				     .redirected_written = k->redirected_written, .direct_ops = k->direct_ops,
-				     .redirected_ops = k->redirected_ops, .recalls = k->recalls };
+	*a = (struct vol_status_is){ .state = (uint8_t)session_view(&reason),
+				     .direct_read = k->direct_read.bytes,
+				     .direct_written = k->direct_written.bytes,
+				     .redirected_read = k->redirected_read.bytes,
+				     .redirected_written = k->redirected_written.bytes,
+				     .direct_ops = k->direct_read.ops + k->direct_written.ops,
+				     .redirected_ops = k->redirected_read.ops + k->redirected_written.ops,
+				     .direct_read_us = io_latency(&k->direct_read),
+				     .direct_write_us = io_latency(&k->direct_written),
+				     .redirected_read_us = io_latency(&k->redirected_read),
+				     .redirected_write_us = io_latency(&k->redirected_written),
+				     .recalls = k->recalls };
 	a->reason = (uint8_t)reason;
 	pthread_mutex_lock(&s->lock);
 	a->epoch = s->epoch;

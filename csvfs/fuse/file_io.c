@@ -223,6 +223,7 @@ static int piece_io(const struct extent_piece *p, uint8_t *buf, bool write)
 
 static ssize_t redirected_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset)
 {
+	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	struct call c;
 	ssize_t ret;
 
@@ -236,8 +237,7 @@ static ssize_t redirected_read(struct handle *h, uint8_t *buf, size_t len, uint6
 		ret = (ssize_t)(b->len < c.q.read.size ? b->len : c.q.read.size);
 		if (ret)
 			memcpy(buf, b->data, (size_t)ret);
-		atomic_fetch_add(&csvfs.counters.redirected_read, (uint64_t)ret);
-		atomic_fetch_add(&csvfs.counters.redirected_ops, 1);
+		io_counted(&csvfs.counters.redirected_read, (uint64_t)ret, since);
 	}
 	call_done(&c);
 	return ret;
@@ -246,14 +246,14 @@ static ssize_t redirected_read(struct handle *h, uint8_t *buf, size_t len, uint6
 /* What the piece tells of the file, 0: nothing any more. */
 static ssize_t direct_read(struct inode *i, const struct extent_piece *p, uint8_t *buf, struct io_use *use, uint64_t end)
 {
+	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	int error = piece_io(p, buf, false);
 	uint64_t n = p->offset + p->length > end ? end - p->offset : p->length;
 
 	piece_end(i, use);
 	if (error)
 		return error;
-	atomic_fetch_add(&csvfs.counters.direct_read, n);
-	atomic_fetch_add(&csvfs.counters.direct_ops, 1);
+	io_counted(&csvfs.counters.direct_read, n, since);
 	return (ssize_t)n;
 }
 
@@ -365,6 +365,7 @@ static void range_unlock(struct inode *i, struct range_wait *r)
 
 static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, bool append, bool kill_priv)
 {
+	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	struct inode *i = h->inode;
 	struct call c;
 	ssize_t ret;
@@ -380,8 +381,7 @@ static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len
 		ret = c.answer.m.written.size;
 		if ((size_t)ret > c.q.write.bytes.len)
 			ret = -EIO;
-		atomic_fetch_add(&csvfs.counters.redirected_written, (uint64_t)c.answer.m.written.size);
-		atomic_fetch_add(&csvfs.counters.redirected_ops, 1);
+		io_counted(&csvfs.counters.redirected_written, (uint64_t)c.answer.m.written.size, since);
 		pthread_mutex_lock(&i->lock);
 		i->mode = c.answer.m.written.attr.mode;
 		i->size = c.answer.m.written.attr.size;
@@ -393,6 +393,7 @@ static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len
 
 static int direct_write(struct inode *i, const struct extent_piece *p, uint8_t *buf, struct io_use *use)
 {
+	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	int error = piece_io(p, buf, true);
 
 	/* Before the use ends: a recall that waits for it tells the time. Also a failed write may have changed something. */
@@ -401,10 +402,8 @@ static int direct_write(struct inode *i, const struct extent_piece *p, uint8_t *
 	i->mtime_ns = now_ns();
 	pthread_mutex_unlock(&i->lock);
 	piece_end(i, use);
-	if (!error) {
-		atomic_fetch_add(&csvfs.counters.direct_written, p->length);
-		atomic_fetch_add(&csvfs.counters.direct_ops, 1);
-	}
+	if (!error)
+		io_counted(&csvfs.counters.direct_written, p->length, since);
 	return error;
 }
 

@@ -91,8 +91,7 @@ static int read_range(struct request *r, struct handle *h, uint64_t offset, uint
 		return ret;
 	r->answer.data.value = attr.size;
 	r->answer.data.bytes = (struct span){ buf + (offset - from), n };
-	atomic_fetch_add(&r->owner->counters.read_bytes, n);
-	atomic_fetch_add(&r->owner->counters.ops, 1);
+	io_counted(&r->owner->counters.read, n, r->since_us);
 	return 0;
 }
 
@@ -276,8 +275,7 @@ static void commit_write(const struct write *w, const struct vol_attr *attr)
 static void write_answer(struct request *r, const struct write *w, const struct vol_attr *attr)
 {
 	r->answer.written = (struct vol_written){ .size = (uint32_t)w->len, .offset = w->offset, .attr = *attr };
-	atomic_fetch_add(&r->owner->counters.written_bytes, (unsigned long long)w->len);
-	atomic_fetch_add(&r->owner->counters.ops, 1);
+	io_counted(&r->owner->counters.written, w->len, r->since_us);
 }
 
 static int write_plain(struct write *w, bool sync, struct vol_attr *ret_attr)

@@ -21,6 +21,7 @@
 #include "csvfs/core/grant.h"
 #include "csvfs/core/intent.h"
 #include "csvfs/core/request_log.h"
+#include "csvfs/io/io_count.h"
 #include "csvfs/io/link.h"
 #include "csvfs/owner/committer.h"
 #include "csvfs/owner/files.h"
@@ -90,7 +91,7 @@ struct owner_options {
 };
 
 struct counters {
-	atomic_ullong read_bytes, written_bytes, ops;
+	struct io_count read, written;
 };
 
 struct job {
@@ -147,6 +148,7 @@ struct request {
 	struct conn *conn;
 	struct link_frame frame; /* the question */
 	enum request_class class;
+	uint64_t since_us; /* it came */
 	struct vol_message answer;
 	void *payload; /* of the answer; freed with the request */
 };

@@ -261,6 +261,7 @@ static void take_request(struct conn *c, struct link_frame *f)
 	r->conn = c;
 	r->session = c->session;
 	r->class = request_class(&f->m);
+	r->since_us = clock_us(CLOCK_MONOTONIC);
 	r->frame = *f;
 	*f = (struct link_frame){ 0 };
 	pthread_mutex_lock(&o->lock);

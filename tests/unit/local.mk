@@ -30,6 +30,7 @@ unit_tests += \
 	tests/unit/test_grant \
 	tests/unit/test_grant_random \
 	tests/unit/test_intent \
+	tests/unit/test_latency \
 	tests/unit/test_link \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \

@@ -355,6 +355,8 @@ static void answer(void *user, const struct vol_message *q, struct vol_message *
 		a->status_is.reason = VOL_OWNER_LOST;
 		a->status_is.waiting_for = NODE_BIT(3) | NODE_BIT(63);
 		strcpy(a->status_is.text, "waiting");
+		a->status_is.direct_read_us.n[7] = 98;
+		a->status_is.direct_read_us.n[10] = 2;
 		break;
 	case VOL_TRIM: a->data.value = 4096; break;
 	case VOL_REDIRECT: a->error = EOPNOTSUPP; break;
@@ -376,6 +378,9 @@ static void test_sockets(void)
 	CHECK_EQ(run("status", path, NULL), ADMIN_OK);
 	CHECK_STR(text_of("state"), vol_state_text(VOL_PAUSED));
 	CHECK_STR(text_of("text"), "waiting");
+	CHECK_EQ(number_of("direct_read_p50_us"), 128);
+	CHECK_EQ(number_of("direct_read_p99_us"), 1024);
+	CHECK_EQ(number_of("direct_write_p99_us"), 0);
 	CHECK_EQ(json_array_size(json_object_get(result, "waiting_for")), 2);
 	CHECK_EQ(run("freeze", path, NULL), ADMIN_OK);
 	CHECK_EQ(run("thaw", path, NULL), ADMIN_FAILED);
