@@ -31,7 +31,7 @@ static inline uint64_t latency_count(const struct vol_latency *l)
 }
 
 /*
- * At least `permille` thousandths took less than this many microseconds. UINT64_MAX: longer than is counted; 0: nothing was counted.
+ * At least `permille` thousandths took less than this many microseconds. UINT64_MAX: longer than is counted; 0: nothing is.
  */
 static inline uint64_t latency_quantile(const struct vol_latency *l, unsigned int permille)
 {
