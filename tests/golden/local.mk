@@ -3,6 +3,7 @@
 
 unit_tests += \
 	tests/golden/test_place \
+	tests/golden/test_volume_golden \
 	tests/golden/test_wire \
 	$(NULL)
 script_tests += \
@@ -11,5 +12,9 @@ script_tests += \
 test_data += \
 	tests/golden/ctl \
 	tests/golden/place \
+	tests/golden/volume \
 	tests/golden/wire \
+	$(NULL)
+noinst_HEADERS += \
+	tests/golden/golden_hex.h \
 	$(NULL)

@@ -5,15 +5,10 @@
  * understood. After a change that is meant (a new field): `test_wire --write` in the build directory, look at the
  * difference, commit it.
  */
-#include <stdarg.h>
-
-#include "cleanup.h"
 #include "proto/message.h"
 #include "proto/object_text.h"
 
-#include "tests/lib/check.h"
-
-#define TEXT_MAX 16384
+#include "tests/golden/golden_hex.h"
 
 enum wire_type { WIRE_U8, WIRE_U16, WIRE_U32, WIRE_U64, WIRE_NAME, WIRE_TEXT, WIRE_BYTES };
 
@@ -50,81 +45,6 @@ static const struct wire_message messages[] = {
 #undef MFIELD
 #undef MESSAGE_END
 };
-
-static bool writing;
-static char text[TEXT_MAX];
-static size_t text_len;
-
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	text_len += (size_t)vsnprintf(text + text_len, sizeof(text) - text_len, format, args);
-	va_end(args);
-	REQUIRE(text_len < sizeof(text));
-}
-
-/* "name  01 02 …": 24 bytes a line. */
-static void say_bytes(const char *name, const uint8_t *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (i % 24 == 0)
-			say("%s%-20s", i ? "\n" : "", i ? "" : name);
-		say(" %02x", bytes[i]);
-	}
-	say("\n");
-}
-
-/* The bytes of a text that say() wrote: everything but comments and the names of fields. */
-static size_t parse_hex(const char *from, uint8_t *bytes, size_t size)
-{
-	size_t n = 0;
-
-	for (const char *line = from; *line; line = strchr(line, '\n') + 1) {
-		const char *s = strlen(line) > 20 && *line != '#' && *line != '\n' ? line + 20 : "";
-		unsigned int byte;
-
-		for (; *s == ' ' && sscanf(s, " %2x", &byte) == 1; s += 3) {
-			REQUIRE(n < size);
-			bytes[n++] = (uint8_t)byte;
-		}
-	}
-	return n;
-}
-
-static const char *golden_path(const char *name)
-{
-	static char path[4096];
-	const char *top = getenv("top_srcdir");
-
-	snprintf(path, sizeof(path), "%s/tests/golden/wire/%s.hex", top ? top : ".", name);
-	return path;
-}
-
-/* Compares the text with the golden file and returns the bytes that the file holds. */
-static size_t check_golden(const char *name, uint8_t *bytes, size_t size)
-{
-	static char golden[TEXT_MAX];
-	cleanup_file FILE *f = fopen(golden_path(name), writing ? "w+" : "r");
-	size_t n;
-
-	if (!f) {
-		fprintf(stderr, "%s: %s; make it with: test_wire --write\n", golden_path(name), strerror(errno));
-		CHECK(f != NULL);
-		return 0;
-	}
-	if (writing) {
-		REQUIRE(fwrite(text, 1, text_len, f) == text_len);
-		rewind(f);
-	}
-	n = fread(golden, 1, sizeof(golden) - 1, f);
-	golden[n] = '\0';
-	if (!CHECK_STR(text, golden))
-		fprintf(stderr, "%s differs (left: now, right: file); if that is meant: test_wire --write\n",
-			golden_path(name));
-	return parse_hex(golden, bytes, size);
-}
 
 /* ---- messages ---- */
 
@@ -366,11 +286,7 @@ static void check_operation(void)
 
 int main(int argc, char **argv)
 {
-	writing = argc == 2 && !strcmp(argv[1], "--write");
-	if (argc > 1 && !writing) {
-		fprintf(stderr, "usage: %s [--write]\n", argv[0]);
-		return 2;
-	}
+	golden_begin(argc, argv, "wire");
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
 		check_message(&messages[i]);
 	for (uint32_t kind = KIND_CLUSTER; kind <= KIND_LAST; kind++)
