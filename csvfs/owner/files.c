@@ -492,32 +492,37 @@ struct cache_counts {
 	uint64_t cached, dirty, writeback, evicted, recently_evicted; /* pages */
 };
 
-/* By page after page, for kernels without cachestat(2). */
+#define PAGES_WINDOW (1l << 30) /* the map of a file of terabytes would be large */
+
+static int window_has_pages(int fd, off_t at, size_t len)
+{
+	size_t pages = (len + MOUNT_PAGE - 1) / MOUNT_PAGE;
+	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, at);
+	unsigned char *resident = malloc(pages);
+	int found;
+
+	if (map == MAP_FAILED || !resident || mincore(map, len, resident))
+		found = -errno;
+	else
+		found = memchr(resident, 1, pages) != NULL;
+	free(resident);
+	if (map != MAP_FAILED)
+		munmap(map, len);
+	return found;
+}
+
+/* For kernels without cachestat(2). Where a file has holes there is nothing to lend, and it can be a hole of exabytes. */
 static int has_pages_by_map(int fd)
 {
-	struct stat st;
-	unsigned char *resident;
-	size_t pages;
-	void *map;
 	int found = 0;
 
-	if (fstat(fd, &st))
-		return -errno;
-	/* By windows: the map of a file of terabytes would be large. */
-	for (off_t at = 0; at < st.st_size && !found; at += 1 << 30) {
-		size_t len = (size_t)(st.st_size - at < 1 << 30 ? st.st_size - at : 1 << 30);
-
-		pages = (len + MOUNT_PAGE - 1) / MOUNT_PAGE;
-		map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, at);
-		resident = malloc(pages);
-		if (map == MAP_FAILED || !resident || mincore(map, len, resident)) {
-			found = -errno;
-		} else {
-			found = memchr(resident, 1, pages) != NULL;
-		}
-		free(resident);
-		if (map != MAP_FAILED)
-			munmap(map, len);
+	for (off_t at = lseek(fd, 0, SEEK_DATA), end; at >= 0 && !found; at = lseek(fd, end, SEEK_DATA)) {
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end < 0)
+			break; /* it has become shorter: who did that settles again */
+		at -= at % MOUNT_PAGE;
+		for (; at < end && !found; at += PAGES_WINDOW)
+			found = window_has_pages(fd, at, (size_t)(end - at < PAGES_WINDOW ? end - at : PAGES_WINDOW));
 	}
 	return found;
 }
