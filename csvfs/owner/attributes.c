@@ -230,8 +230,11 @@ int do_setxattr(struct request *r)
 	HELD(h, r);
 	int ret = files_get(h.files, &question(r)->setxattr.file, &h.file);
 
-	if (!ret)
-		ret = set_xattr(r, h.file);
+	if (!ret) {
+		do
+			ret = set_xattr(r, h.file);
+		while (room_comes(r->owner, ret));
+	}
 	if (!ret)
 		commit_wait(&r->owner->committer);
 	return ret;

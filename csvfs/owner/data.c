@@ -256,8 +256,11 @@ static int write_bytes(struct write *w)
 /* What was allocated or has become longer is in the journal, the rest on the device, before it is answered [I8]. */
 static int write_do(struct write *w, bool sync, struct vol_attr *ret_attr)
 {
-	int ret = write_bytes(w);
+	int ret;
 
+	do
+		ret = write_bytes(w);
+	while (room_comes(w->owner, ret));
 	files_mark_unsynced(w->file);
 	if (!ret && sync && fdatasync(w->fd))
 		ret = -errno;

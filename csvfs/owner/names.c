@@ -271,10 +271,12 @@ static int make_new(struct request *r, struct named *n, struct file **ret_file)
 	if (!ret)
 		ret = names_intent(r, n);
 	if (!ret) {
-		/* A link must not come back to a file whose last name is just being looked at. */
-		pthread_mutex_lock(&o->last);
-		ret = make_by_rights(r, n, linked);
-		pthread_mutex_unlock(&o->last);
+		do {
+			/* A link must not come back to a file whose last name is just being looked at. */
+			pthread_mutex_lock(&o->last);
+			ret = make_by_rights(r, n, linked);
+			pthread_mutex_unlock(&o->last);
+		} while (room_comes(o, ret));
 	}
 	if (!ret)
 		ret = find(&o->files, n->parent[0], n->intent.name[0], ret_file);
@@ -321,7 +323,9 @@ static int create_new(struct request *r, struct named *n, struct file **ret_file
 
 	if (ret)
 		return ret;
-	fd = open_new(r, n);
+	do
+		fd = open_new(r, n);
+	while (room_comes(r->owner, fd));
 	if (fd < 0)
 		return fd;
 	close(fd);

@@ -34,8 +34,11 @@ static void look_for_orphan(struct owner *o, struct file *file)
 
 	files_orphan_name(&file->fid, name);
 	if (S_ISREG(file->type) && !fstat(file->path_fd, &st) && st.st_nlink == 1 &&
-	    !faccessat(o->files.orphans_fd, name, F_OK, AT_SYMLINK_NOFOLLOW))
-		file->orphan = true;
+	    !faccessat(o->files.orphans_fd, name, F_OK, AT_SYMLINK_NOFOLLOW)) {
+		pthread_mutex_lock(&o->lock);
+		orphan_note(o, file);
+		pthread_mutex_unlock(&o->lock);
+	}
 }
 
 int do_open(struct request *r)

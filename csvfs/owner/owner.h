@@ -28,6 +28,7 @@
 #include "csvfs/owner/mount.h"
 
 #define HANDLES_MAX 32768u /* open files of one session */
+#define SESSION_REQUESTS_MAX (4 * VOL_WINDOW_MAX) /* under way at a time: the window, and what came by connections before */
 #define HANDLE_BUCKETS 1024u
 #define CONNECTIONS_MAX 512u
 #define HANDSHAKE_MS 5000u
@@ -137,6 +138,8 @@ struct owner {
 	struct recall_sent *recalls;
 	bool grace, stopping, frozen;
 	uint32_t n_conns, n_handles, n_requests;
+	uint32_t orphans;      /* files without a name whose blocks are not free yet */
+	uint64_t orphans_gone; /* ever */
 };
 
 /* --- a request under way --- */
@@ -245,7 +248,8 @@ int do_unlink(struct request *r);
 int do_rename(struct request *r);
 /* What the names of an intent are now. */
 void names_now(struct owner *o, const struct intent *i, struct intent_now *ret);
-void orphan_remove(struct owner *o, struct file *file); /* in a job of its own; takes a reference */
+void orphan_remove(struct owner *o, struct file *file); /* in a job of its own; takes over the reference */
+void orphan_note(struct owner *o, struct file *file); /* it has its last name among the orphans now; owner.lock is held */
 void orphans_collect(struct owner *o);			/* end of grace, in a job: removes those that nobody has open */
 
 /* attributes.c */
@@ -270,6 +274,11 @@ int do_fsync(struct request *r);
 int do_fallocate(struct request *r);
 int do_seek(struct request *r);
 int do_copy(struct request *r);
+/*
+ * After `error` was had for want of room: on a local file system a removed file's blocks are free when its last close returns,
+ * and here soon after. Waits a moment for them. True: there is more room now, try again.
+ */
+bool room_comes(struct owner *o, int error);
 int file_truncate(struct owner *o, struct session *s, struct file *file, uint64_t size);
 
 /* leases.c */

@@ -37,23 +37,48 @@ static bool is_last(const struct file *file)
 	return S_ISREG(file->type) && !fstat(file->path_fd, &st) && st.st_nlink == 1;
 }
 
-void orphan_remove(struct owner *o, struct file *file)
+void orphan_note(struct owner *o, struct file *file)
+{
+	o->orphans += !file->orphan;
+	file->orphan = true;
+}
+
+static bool remove_claimed(struct owner *o, struct file *file)
 {
 	char name[FILES_ORPHAN_SIZE];
-	bool opened;
-	uint64_t claim;
+	bool opened, gone = false;
 
-	if (claim_take(o, NULL, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, 0, NO_END, &claim))
-		return; /* the next owner finds it */
 	files_orphan_name(&file->fid, name);
 	pthread_mutex_lock(&o->last);
 	pthread_mutex_lock(&o->lock);
 	opened = file->opens || o->grace;
 	pthread_mutex_unlock(&o->lock);
 	if (!opened && !unlinkat(o->files.orphans_fd, name, 0))
-		file->gone = true;
+		gone = file->gone = true;
 	pthread_mutex_unlock(&o->last);
-	claim_end(o, claim);
+	return gone;
+}
+
+void orphan_remove(struct owner *o, struct file *file)
+{
+	bool gone = false, was;
+	uint64_t claim;
+
+	/* Given up: the next owner finds it. */
+	if (!claim_take(o, NULL, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, 0, NO_END, &claim)) {
+		gone = remove_claimed(o, file);
+		claim_end(o, claim);
+	}
+	was = file->orphan;
+	files_put(&o->files, file);
+	if (!gone)
+		return;
+	/* The last descriptor is closed, if nobody else has it at this moment: the blocks are free. */
+	pthread_mutex_lock(&o->lock);
+	o->orphans -= was;
+	o->orphans_gone++;
+	pthread_cond_broadcast(&o->changed);
+	pthread_mutex_unlock(&o->lock);
 }
 
 struct collected {
@@ -94,9 +119,12 @@ void orphans_collect(struct owner *o)
 	while ((one = list)) {
 		list = one->next;
 		if (!files_orphan_parse(one->name, &fid) && !files_get(&o->files, &fid, &file)) {
-			file->orphan = is_last(file);
+			if (is_last(file)) {
+				pthread_mutex_lock(&o->lock);
+				orphan_note(o, file);
+				pthread_mutex_unlock(&o->lock);
+			}
 			orphan_remove(o, file);
-			files_put(&o->files, file);
 		}
 		free(one);
 	}
@@ -136,7 +164,8 @@ static int unlink_last(struct request *r, const struct named *n, struct file *fi
 	ret = remove_name(&q->cred, o->files.orphans_fd, n, q->directory ? AT_REMOVEDIR : 0, used ? name : NULL);
 	if (!ret) {
 		pthread_mutex_lock(&o->lock);
-		file->orphan |= used;
+		if (used)
+			orphan_note(o, file);
 		*ret_idle = used && !file->opens && !o->grace;
 		pthread_mutex_unlock(&o->lock);
 		file->gone |= (last && !used) || S_ISDIR(file->type);
@@ -156,7 +185,6 @@ static void run_free(struct job *job)
 	struct free_job *j = (struct free_job *)job;
 
 	orphan_remove(j->owner, j->file);
-	files_put(&j->owner->files, j->file);
 	free(j);
 }
 
@@ -238,7 +266,8 @@ static int rename_over(struct request *r, const struct named *n, struct file *ta
 	}
 	if (!ret && target) {
 		pthread_mutex_lock(&o->lock);
-		target->orphan |= used;
+		if (used)
+			orphan_note(o, target);
 		*ret_idle = used && !target->opens && !o->grace;
 		pthread_mutex_unlock(&o->lock);
 		target->gone |= (last && !used) || S_ISDIR(target->type);
@@ -259,7 +288,7 @@ int do_rename(struct request *r)
 	if (!ret && !n.happened) {
 		replaces = !vol_fid_none(&n.intent.had[1]) && !(q->flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)) &&
 			   !vol_fid_equal(&n.intent.had[0], &n.intent.had[1]);
-		if (q->flags & ~(uint32_t)(RENAME_EXCHANGE | RENAME_NOREPLACE))
+		if (q->flags & ~(uint32_t)(RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT))
 			ret = -EINVAL;
 		else if (vol_fid_none(&n.intent.had[0]))
 			ret = -ENOENT;

@@ -28,7 +28,6 @@ static void run_orphan(struct job *job)
 	struct orphan_job *j = (struct orphan_job *)job;
 
 	orphan_remove(j->owner, j->file);
-	files_put(&j->owner->files, j->file);
 	free(j);
 }
 

@@ -3,9 +3,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "csvfs/owner/owner.h"
+
+#define ROOM_WAIT_MS 300 /* a close that was called before reaches us within it; who waits for nothing loses no more */
+
+bool room_comes(struct owner *o, int error)
+{
+	struct timespec deadline;
+	uint64_t before;
+	bool more;
+
+	if (error != -ENOSPC && error != -EDQUOT)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_nsec += ROOM_WAIT_MS * 1000000l;
+	if (deadline.tv_nsec >= 1000000000l) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= 1000000000l;
+	}
+	pthread_mutex_lock(&o->lock);
+	before = o->orphans_gone;
+	while (o->orphans && !o->stopping)
+		if (pthread_cond_timedwait(&o->changed, &o->lock, &deadline) == ETIMEDOUT)
+			break;
+	more = o->orphans_gone != before;
+	pthread_mutex_unlock(&o->lock);
+	if (more)
+		commit_wait(&o->committer); /* what a transaction frees can be used when it is committed */
+	return more;
+}
 
 static bool is_known(uint32_t mode)
 {
@@ -49,8 +78,9 @@ static int allocate(struct owner *o, struct session *s, struct file *file, const
 		if (!ret && attr.size < from) {
 			again = true;
 		} else if (!ret) {
-			if (fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length))
-				ret = -errno;
+			do
+				ret = fallocate(fd, (int)q->mode, (off_t)q->offset, (off_t)q->length) ? -errno : 0;
+			while (room_comes(o, ret));
 			files_mark_unsynced(file);
 			if (!ret)
 				ret = files_drop_pages(file, from);
