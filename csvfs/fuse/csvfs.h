@@ -113,7 +113,8 @@ struct inode {
 	uint64_t fill_end, fill_length; /* what was made last, for writes that go on there */
 	uint32_t redirected; /* reads and writes that were */
 	uint32_t opens;
-	uint32_t mode;	/* as last heard, a hint */
+	struct vol_attr attr; /* as last heard; ino 0: nothing yet */
+	uint32_t mode;	/* the same, a hint */
 	uint64_t size; /* the same: what is behind it is not worth asking for a lease */
 	bool dirty, needs_sync, needs_flush;
 	int64_t mtime_ns; /* when dirty */
@@ -147,6 +148,7 @@ struct csvfs {
 	struct device device;
 	struct trailer trailer;
 	struct trailer_header header;
+	_Atomic uint64_t data_end; /* of the device: behind it is no file's data */
 	struct link_key key;
 	struct fuse_session *fuse;
 	struct volume_control *control;
@@ -266,6 +268,8 @@ bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret);
 
 /* --- csvfs_main.c --- */
 
+/* The device may have grown while nobody owned the volume: where its files end now. */
+void device_again(void);
 void control_question(void *user, const struct vol_message *question, struct vol_message *answer);
 int csvfs_main(int argc, char **argv);
 

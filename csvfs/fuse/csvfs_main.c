@@ -301,6 +301,19 @@ static int fail(const char *what, int error, const char *why)
 	return 1;
 }
 
+void device_again(void)
+{
+	struct trailer_header header;
+	struct trailer trailer;
+	char why[TEXT_SIZE];
+
+	device_refresh(&csvfs.device);
+	/* By a path that fails just now it cannot be known: less is direct then, until the next owner. */
+	if (!trailer_find(&trailer, &csvfs.device, &header, why, sizeof(why)) && header.volume_hi == csvfs.header.volume_hi &&
+	    header.volume_lo == csvfs.header.volume_lo)
+		atomic_store(&csvfs.data_end, trailer.at);
+}
+
 static int prepare(void)
 {
 	const struct rlimit files = { .rlim_cur = 65536, .rlim_max = 65536 };
@@ -314,6 +327,7 @@ static int prepare(void)
 	error = trailer_find(&csvfs.trailer, &csvfs.device, &csvfs.header, why, sizeof(why));
 	if (error)
 		return fail(csvfs.device_path, error, why);
+	atomic_store(&csvfs.data_end, csvfs.trailer.at);
 	error = link_key_load(&csvfs.key, csvfs.key_path, why, sizeof(why));
 	if (error)
 		return fail(csvfs.key_path, error, why);

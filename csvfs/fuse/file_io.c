@@ -68,6 +68,14 @@ static void learn_end(struct inode *i)
 	call_done(&c);
 }
 
+/* Whatever the owner says: what is not of the device's, and what is csvfs's own on it, is nobody's data. */
+static bool is_of_files(const struct vol_extent *e)
+{
+	const uint64_t end = csvfs.data_end;
+
+	return e->physical < end && e->length <= end - e->physical;
+}
+
 /* inode.lock is held. True: something was added. */
 static bool add_extents(struct inode *i, const struct call *c)
 {
@@ -77,10 +85,13 @@ static bool add_extents(struct inode *i, const struct call *c)
 	struct reader r = reader_of(e->list.data, e->list.len);
 	int added;
 
-	if (!n || !list || n > VOL_EXTENTS_MAX || c->generation != csvfs.session.generation || !map_room(i, 2 * n))
+	if (!n || !list || n > VOL_EXTENTS_MAX || !vol_fid_equal(&e->file, &i->fid) || c->generation != csvfs.session.generation || !map_room(i, 2 * n))
 		return false;
-	for (uint32_t k = 0; k < n; k++)
+	for (uint32_t k = 0; k < n; k++) {
 		vol_get_extent(&r, &list[k]);
+		if (!is_of_files(&list[k]))
+			return false;
+	}
 	if (r.bad)
 		return false;
 	added = extent_map_add(&i->map, list, n, e->grant, c->q.lease.write, e->sole);

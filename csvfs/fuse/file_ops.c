@@ -19,6 +19,7 @@ static void reply_attr(fuse_req_t req, struct inode *i, struct call *c, int erro
 	if (!error) {
 		stat_of(&c->answer.m.entry.attr, &st);
 		pthread_mutex_lock(&i->lock);
+		i->attr = c->answer.m.entry.attr;
 		i->mode = st.st_mode;
 		i->size = (uint64_t)st.st_size;
 		pthread_mutex_unlock(&i->lock);
@@ -30,16 +31,33 @@ static void reply_attr(fuse_req_t req, struct inode *i, struct call *c, int erro
 		fuse_reply_attr(req, &st, 0);
 }
 
+/*
+ * The file is no more, and somebody is still in it (a directory that is somebody's current one, or O_PATH): it has no names, and
+ * is as it was last seen. The kernel then says ENOENT of its own to who wants to make something there.
+ */
+static int attr_of_removed(struct inode *i, struct vol_attr *ret)
+{
+	pthread_mutex_lock(&i->lock);
+	*ret = i->attr;
+	pthread_mutex_unlock(&i->lock);
+	ret->nlink = 0;
+	return ret->ino ? 0 : -ESTALE;
+}
+
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = inode_of(ino);
 	struct call c;
+	int error;
 
 	(void)fi;
 	inode_touch(i);
 	call_init(&c, VOL_GETATTR);
 	c.q.getattr.file = fid_of(i);
-	reply_attr(req, i, &c, session_ask(&c));
+	error = session_ask(&c);
+	if (error == -ESTALE)
+		error = attr_of_removed(i, &c.answer.m.entry.attr);
+	reply_attr(req, i, &c, error);
 }
 
 static uint64_t ns_of(struct timespec t) { return (uint64_t)((int64_t)t.tv_sec * 1000000000 + t.tv_nsec); }

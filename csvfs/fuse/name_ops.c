@@ -48,6 +48,7 @@ bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret)
 	if (!i)
 		return false;
 	pthread_mutex_lock(&i->lock);
+	i->attr = e->attr;
 	i->mode = e->attr.mode;
 	i->size = e->attr.size;
 	pthread_mutex_unlock(&i->lock);

@@ -14,6 +14,7 @@
 
 #define CONNECT_MS 5000
 #define RETRY_MS 200
+#define ERRNO_MAX 511 /* larger ones are the kernel's own */
 #define AGAIN_MS 10 /* until a question is sent again that the owner had no room for */
 
 static struct session *const s = &csvfs.session;
@@ -257,7 +258,8 @@ static void answered(struct link_frame *f)
 	c->answer = *f;
 	*f = (struct link_frame){ 0 };
 	c->generation = s->generation;
-	c->error = -(int)c->answer.m.error;
+	/* What is no errno would be taken for a number of bytes somewhere. */
+	c->error = c->answer.m.error > ERRNO_MAX ? -EIO : -(int)c->answer.m.error;
 	if (!c->error && c->answer.m.type != vol_answer_type(c->q.type))
 		c->error = -EIO;
 	if (!c->error && c->answered)
@@ -387,6 +389,8 @@ static int welcomed(struct connection *c, const struct vol_welcome *w)
 	pthread_mutex_lock(&s->lock);
 	if (w->epoch < s->epoch)
 		error = -ESTALE;
+	if (!error && vol_fid_none(&w->root))
+		error = -EBADMSG;
 	if (!error && s->has_root && !vol_fid_equal(&s->root, &w->root))
 		error = -ENXIO;
 	if (!error) {
@@ -493,8 +497,10 @@ static int serve(struct connection *c, const char *address, uint16_t port)
 		error = start_readers(c);
 	if (error)
 		return error;
-	if (c->new_owner)
+	if (c->new_owner) {
+		device_again();
 		error = recover_session();
+	}
 	if (!error) {
 		send_again(c->new_owner);
 		error = ask_ready();

@@ -227,6 +227,14 @@ static bool admit(struct request *r, bool *ret_send)
 		return false;
 	request_log_answered(o->log, s->slot, q->answered);
 	intent_answered(o->intents, s->id, q->answered);
+	if (s->requests >= SESSION_REQUESTS_MAX) {
+		/* It keeps to no window: its questions must not take the memory and the threads of all. */
+		r->answer = (struct vol_message){ .type = vol_answer_type(q->type),
+						  .request = q->request,
+						  .error = VOL_AGAIN };
+		*ret_send = true;
+		return false;
+	}
 	if (r->class == REQUEST_REPEAT)
 		return true;
 	switch (request_log_begin(o->log, s->slot, q->request, &r->answer)) {

@@ -20,6 +20,7 @@ unit_tests += \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
 	tests/unit/test_csvfs_admin \
+	tests/unit/test_csvfs_hostile \
 	tests/unit/test_csvfs_owner \
 	tests/unit/test_csvfs_session \
 	tests/unit/test_device \
@@ -35,6 +36,7 @@ unit_tests += \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
 	tests/unit/test_options \
+	tests/unit/test_owner_hostile \
 	tests/unit/test_pending \
 	tests/unit/test_process \
 	tests/unit/test_request_log \

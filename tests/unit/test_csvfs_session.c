@@ -13,6 +13,7 @@ struct csvfs csvfs;
 
 int recover_session(void) { return 0; }
 void recover_lost(void) {}
+void device_again(void) {}
 void recall_received(const struct vol_message *m, uint64_t generation) { (void)m, (void)generation; }
 
 /* --- the owner: connections one after the other, a thread for each --- */
@@ -49,7 +50,7 @@ static bool answer(struct link *l, const struct vol_message *q)
 
 	if (q->type == VOL_HELLO)
 		a.welcome = (struct vol_welcome){ .epoch = 1, .owner = 1, .level = VOL_LEVEL, .window = VOL_WINDOW_MAX,
-						  .io_max = VOL_IO_MAX, .owner_node = 1 };
+						  .io_max = VOL_IO_MAX, .owner_node = 1, .root = { .len = 1 } };
 	return !link_send(l, &a);
 }
 
