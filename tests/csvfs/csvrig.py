@@ -409,12 +409,12 @@ def private_mounts():
 
 
 @contextlib.contextmanager
-def local_file_systems(count, size=GIB, filesystem='ext4'):
+def local_file_systems(count, size=GIB, filesystem='ext4', sector=512):
     """Plain local file systems to compare with: directories. After private_mounts()."""
     sans, places = [], []
     try:
         for i in range(count):
-            san = San('/dev/null', size)
+            san = San('/dev/null', size, sector)
             sans.append(san)
             device = f'/dev/loop{san.attach("local")[1]}'
             place = tempfile.mkdtemp(prefix=f'local-{i}-', dir=MOUNT)
