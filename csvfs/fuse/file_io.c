@@ -85,7 +85,8 @@ static bool add_extents(struct inode *i, const struct call *c)
 	struct reader r = reader_of(e->list.data, e->list.len);
 	int added;
 
-	if (!n || !list || n > VOL_EXTENTS_MAX || !vol_fid_equal(&e->file, &i->fid) || c->generation != csvfs.session.generation || !map_room(i, 2 * n))
+	if (!n || !list || n > VOL_EXTENTS_MAX || !vol_fid_equal(&e->file, &i->fid) ||
+	    c->generation != csvfs.session.generation || !map_room(i, 2 * n))
 		return false;
 	for (uint32_t k = 0; k < n; k++) {
 		vol_get_extent(&r, &list[k]);

@@ -135,7 +135,8 @@ static void lend(struct vol_message *a, uint8_t *bytes, size_t size)
 		vol_put_extent(&w, &list[i]);
 	pthread_mutex_unlock(&rig.lock);
 	REQUIRE(!w.bad);
-	a->extents = (struct vol_extents){ .file = fid_of((uint8_t)(lie == OF_ANOTHER_FILE ? 99 : FILE_INO + lie)), .grant = UINT32_MAX, .sole = 1,
+	a->extents = (struct vol_extents){ .file = fid_of((uint8_t)(lie == OF_ANOTHER_FILE ? 99 : FILE_INO + lie)),
+					   .grant = UINT32_MAX, .sole = 1,
 					   .list = { bytes, writer_len(&w) - (lie == HALF_AN_EXTENT ? 11 : 0) } };
 }
 
@@ -199,7 +200,8 @@ static void interrupt(struct link *l, const struct vol_message *q)
 	case RECALLS:
 		for (uint64_t i = 0; i < 6; i++) {
 			m.request = 1000 + i;
-			m.recall = (struct vol_recall){ .file = fid_of(i % 2 ? FILE_INO + RECALLS : 77), .grant = i > 3 ? UINT64_MAX : i,
+			m.recall = (struct vol_recall){ .file = fid_of(i % 2 ? FILE_INO + RECALLS : 77),
+							.grant = i > 3 ? UINT64_MAX : i,
 							.what = i ? UINT32_MAX : 0, .offset = i > 2 ? UINT64_MAX : i,
 							.length = UINT64_MAX };
 			link_send(l, &m);
