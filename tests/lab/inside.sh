@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs as a child of the host's PID 1, in the host's fresh namespaces: gives it files and networks of its own.
-# lab.env (sourced through $0's directory) sets HOST DIR RUN AGENTS OCF_DIR.
+# lab.env (sourced through $0's directory) sets HOST DIR RUN AGENTS OWN_AGENTS OCF_DIR.
 . "${0%/*}/lab.env"
 
 mount --make-rprivate /
@@ -46,6 +46,10 @@ for d in "$OCF_DIR"/*; do
 done
 mkdir -p "$DIR/ocf/clustertest"
 mount --bind "$AGENTS" "$DIR/ocf/clustertest"
+if [ -n "$OWN_AGENTS" ]; then
+	mkdir -p "$DIR/ocf/clusterd"
+	mount --bind "$OWN_AGENTS" "$DIR/ocf/clusterd"
+fi
 mount --rbind "$DIR/ocf" "$OCF_DIR"
 
 # /run, with the lab's corner in it: /run/lab/{fence,server,shared,host}

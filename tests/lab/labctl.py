@@ -86,9 +86,20 @@ def find_bindirs(bindir):
             d = base + sub
             if any(os.path.isfile(f'{d}/{p}') and os.access(f'{d}/{p}', os.X_OK) for p in ('clusterd', 'clusterctl')):
                 found.append(d)
+        if found:  # shared volumes are optional: only what clusterd needs of them
+            found += [d for d in (f'{base}/csvfs/{room}' for room in ('fuse', 'owner', 'admin')) if os.path.isdir(d)]
         if found:
             return found
     return []
+
+
+def find_own_agents(bindirs):
+    """The directory with the agents of the provider clusterd, as it was built; '': those that are installed, if any."""
+    for d in bindirs:
+        agents = f'{os.path.dirname(d)}/agents'
+        if os.access(f'{agents}/volume', os.X_OK):
+            return agents
+    return ''
 
 
 class Lab:
@@ -148,7 +159,8 @@ class Lab:
             raise LabError('clusterd is not built here: build it, name its directory with --bindir, or use --no-clusterd')
         conf = {'name': self.name, 'hosts': hosts, 'nets': nets, 'token': token, 'clusterd': clusterd, 'bindirs': bindirs,
                 'transport': transport, 'fence': fence, 'quorum': quorum, 'set': settings or {}, 'owner': owner,
-                'watchdog_action': watchdog_action, 'srcdir': SRCDIR, 'agents': f'{SRCDIR}/agents'}
+                'watchdog_action': watchdog_action, 'srcdir': SRCDIR, 'agents': f'{SRCDIR}/agents',
+                'own_agents': find_own_agents(bindirs)}
         if nets > 1 and labconf.transport(conf) == 'udpu':
             raise LabError('two networks need knet')
         lock = self.make_run_dir()

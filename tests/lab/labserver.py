@@ -66,6 +66,7 @@ class Host:
             write(f'{self.dir}/services/{name}', text)
         write(f'{self.dir}/net.batch', labconf.net_batch(conf, self.n))
         env = {'HOST': self.name, 'DIR': self.dir, 'RUN': self.lab.run, 'AGENTS': conf['agents'],
+               'OWN_AGENTS': conf['own_agents'],
                'OCF_DIR': '/usr/lib/ocf/resource.d'}
         write(f'{self.dir}/lab.env', ''.join(f"{k}='{v}'\n" for k, v in env.items()))
         for script in ('inside.sh', 'outside.sh'):
