@@ -11,6 +11,10 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/preflight.c \
 	clusterd/preflight.h \
 	clusterd/shell_vet.c \
+	clusterd/volume_report.c \
+	clusterd/volume_report.h \
+	clusterd/volume_users.c \
+	clusterd/volume_users.h \
 	$(NULL)
 
 sbin_PROGRAMS += clusterd/clusterd
@@ -21,11 +25,18 @@ clusterd_clusterd_SOURCES = \
 	clusterd/shell_agents.c \
 	clusterd/shell_control.c \
 	clusterd/shell_private.h \
+	clusterd/shell_volumes.c \
+	clusterd/volume_mount.c \
+	clusterd/volume_mount.h \
+	clusterd/volume_ownership.c \
+	clusterd/volume_ownership.h \
 	$(NULL)
 clusterd_clusterd_LDADD = \
 	libcluster-daemon.a \
 	libcluster-io.a \
 	libcluster-core.a \
+	libcsvfs-io.a \
+	libcsvfs-core.a \
 	libcluster-proto.a \
 	$(DEPENDENCY_LIBS) \
 	$(NULL)

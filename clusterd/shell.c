@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "clusterd/core/state.h"
 #include "clusterd/core/timetable.h"
 #include "clusterd/io/soon.h"
 #include "clusterd/log.h"
@@ -51,11 +52,15 @@ static void give_back_spare(struct shell *s)
 
 void shell_step(struct shell *s, struct core_event *event)
 {
+	struct tag before = core_state(s->core)->tag;
+
 	event->mono_ms = watchdog_now_ms();
 	event->wall_ms = wall_ms();
 	core_step(s->core, event, &s->sink);
 	give_back_spare(s);
 	shell_control_news(s);
+	if (tag_compare(before, core_state(s->core)->tag))
+		shell_volumes_tick(s);
 }
 
 struct later {
@@ -94,6 +99,7 @@ static void on_tick(void *data)
 	s->timer = 0;
 	qb_loop_timer_add(s->loop, QB_LOOP_HIGH, (uint64_t)CORE_TICK_MS * QB_TIME_NS_IN_MSEC, s, on_tick, &s->timer);
 	shell_step(s, &e);
+	shell_volumes_tick(s);
 }
 
 /* "1,2,5", as corosync's own log and tools name nodes. */
@@ -126,6 +132,7 @@ static void on_message(void *ctx, uint32_t sender, const void *data, size_t len)
 {
 	struct core_event e = { .kind = EVENT_ORDERED };
 
+	shell_volumes_message(ctx, sender, data, len);
 	e.ordered.sender = sender;
 	e.ordered.data = data;
 	e.ordered.len = len;
@@ -367,7 +374,7 @@ static void act(void *user, const struct core_action *a)
 	case ACTION_WITNESS_CLAIM: claim_witness(s); break;
 	case ACTION_WITNESS_RELEASE: break;
 	case ACTION_WATCHDOG: watchdog(s, a); break;
-	case ACTION_VOLUMES_END: break; /* none is started yet */
+	case ACTION_VOLUMES_END: shell_volumes_kill(s); break;
 	case ACTION_SELF_FENCE: fence_self(s, a->text); break;
 	case ACTION_RESTART:
 		log_warning("restart", "why=%s", log_quote(a->text));
@@ -525,7 +532,7 @@ static void arm_watchdog(struct shell *s)
 	read_confirmed(s, &before);
 	if (before.released)
 		return;
-	if (before.confirmed_mono_ms && shell_agents_recorded(s))
+	if (before.confirmed_mono_ms && (shell_agents_recorded(s) || shell_volumes_recorded(s)))
 		until_ms = before.confirmed_mono_ms + less(before.t_stop_ms, s->options.watchdog_timeout_ms + TIMETABLE_SLACK_MS);
 	ret = watchdog_deadline(s->watchdog, until_ms);
 	if (!ret)
@@ -553,6 +560,8 @@ static void on_ready(void *ctx)
 	ret = own_name(s, ring_info(s->ring), text, sizeof(text));
 	if (!ret)
 		ret = open_database(s, text, sizeof(text));
+	if (!ret)
+		ret = shell_volumes_open(s, text, sizeof(text));
 	if (!ret)
 		ret = shell_agents_open(s, text, sizeof(text));
 	if (!ret)
@@ -659,6 +668,7 @@ void shell_free(struct shell *s)
 {
 	if (s->timer)
 		qb_loop_timer_del(s->loop, s->timer);
+	shell_volumes_close(s);
 	shell_control_close(s);
 	shell_agents_close(s);
 	if (s->fence)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Resources: what the core orders, with the agents; what may still run after a start of clusterd. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,7 @@ static bool fill_request(struct shell *s, const struct core_action *a, struct ag
 		.agent = st->agent,
 		.params = st->params,
 		.timeout_ms = a->agent.timeout_ms,
+		.epoch = r && a->agent.action == AGENT_START ? shell_epoch(r->since_ms, a->agent.op) : 0,
 	};
 	return true;
 }
@@ -252,13 +254,44 @@ static void probe(void *user, const struct agent_record *record)
 		s->inventory[s->n_inventory++] = (struct inventory_item){ record->resource_id, RES_FAILED };
 }
 
+/* What agents of volumes are told, beside what every agent is: ocf_clusterd_volume(7). */
+struct agent_words {
+	char words[7][PATH_MAX + 32];
+	const char *list[8];
+};
+
+static const char *const *agent_words(struct shell *s, struct agent_words *w)
+{
+	char address[TEXT_SIZE] = "", program[PATH_MAX];
+	size_t n = 0;
+
+	if (ring_address(s->ring, s->self, address, sizeof(address)))
+		log_warning("no_address", "node=%s consequence=%s", s->node_name,
+			    log_quote("corosync knows no numeric address of this node: it cannot own volumes"));
+	shell_find_program("csvfs-owner", program, sizeof(program));
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_NODE_ID=%u", s->self);
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_INCARNATION=%llu",
+		 (unsigned long long)core_incarnation(s->core));
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_ADDRESS=%s", address);
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_RUN_DIR=%s", s->options.run_dir);
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_LOG_FILE=%s", s->options.log_file);
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_VOLUME_KEY=%s", s->options.volume_key);
+	snprintf(w->words[n++], sizeof(w->words[0]), "CLUSTERD_CSVFS_OWNER=%s", program);
+	for (size_t i = 0; i < n; i++)
+		w->list[i] = w->words[i];
+	w->list[n] = NULL;
+	return w->list;
+}
+
 int shell_agents_open(struct shell *s, char *text, size_t text_size)
 {
+	struct agent_words words;
 	struct agents_options options = {
 		.ocf_root = s->options.ocf_root,
 		.run_dir = s->options.run_dir,
 		.node_name = s->node_name,
 		.cluster_name = s->options.cluster_name,
+		.environment = agent_words(s, &words),
 		.output_keep = OUTPUT_KEEP,
 		.max_parallel = s->options.agent_parallel,
 	};

@@ -126,7 +126,7 @@ static void on_writable(void *ctx, uint32_t conn)
 			stream_go_on(s, &s->streams[i]);
 }
 
-static void answer_text(struct shell *s, uint32_t conn, const void *text, size_t len)
+void shell_control_answer_text(struct shell *s, uint32_t conn, const void *text, size_t len)
 {
 	struct stream *st = stream_new(s, conn);
 
@@ -392,7 +392,7 @@ static void on_meta(void *user, const struct agent_validation *v)
 	else if (!v->meta->xml)
 		shell_control_answer(f->shell, f->conn, REFUSED_AGENT, "the agent's meta-data was not kept");
 	else
-		answer_text(f->shell, f->conn, v->meta->xml, strlen(v->meta->xml));
+		shell_control_answer_text(f->shell, f->conn, v->meta->xml, strlen(v->meta->xml));
 	fetch_done(f);
 }
 
@@ -479,7 +479,7 @@ static void log_tail(struct shell *s, uint32_t conn, uint32_t lines)
 	at = lines ? n : 0;
 	while (at > 0 && (at == n || data[at - 1] != '\n' || --lines > 0))
 		at--;
-	answer_text(s, conn, data + at, (size_t)(n - at));
+	shell_control_answer_text(s, conn, data + at, (size_t)(n - at));
 }
 
 static void force_quorum(struct shell *s, uint32_t conn)
@@ -495,7 +495,8 @@ static void force_quorum(struct shell *s, uint32_t conn)
 
 static bool changes_something(uint16_t type)
 {
-	return type == CTL_CHANGE || type == CTL_FORCE || type == CTL_BACKUP || type == CTL_STOP;
+	return type == CTL_CHANGE || type == CTL_FORCE || type == CTL_BACKUP || type == CTL_STOP ||
+	       type == CTL_VOLUME_ORDER;
 }
 
 static void on_request(void *ctx, uint32_t conn, enum control_access access, const void *data, size_t len)
@@ -522,6 +523,8 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	case CTL_BACKUP: backup(s, conn, m.ctl_backup.path); break;
 	case CTL_METADATA: metadata(s, conn, m.ctl_metadata.agent); break;
 	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
+	case CTL_VOLUMES: shell_volumes_answer(s, conn, m.ctl_volumes.volume); break;
+	case CTL_VOLUME_ORDER: shell_volumes_order(s, conn, &m.ctl_volume_order); break;
 	case CTL_VET: shell_vet_change(s, conn, m.ctl_vet.ops.data, m.ctl_vet.ops.len, false); break;
 	default: shell_control_answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;
 	}

@@ -74,6 +74,7 @@ struct shell {
 	struct fence *fence;
 	struct agents *agents;
 	struct control *control;
+	struct volumes *volumes;
 	qb_loop_timer_handle timer;
 	uint32_t self;
 	char node_name[NAME_SIZE];
@@ -113,11 +114,30 @@ int shell_agents_open(struct shell *s, char *text, size_t text_size);
 void shell_agents_close(struct shell *s);
 void shell_agents_act(struct shell *s, const struct core_action *a);
 
+/* Finds what a run of clusterd before has mounted; before shell_agents_open(). */
+int shell_volumes_open(struct shell *s, char *text, size_t text_size);
+void shell_volumes_close(struct shell *s);
+/* A csvfs that a run of clusterd before this one has started lives; before shell_volumes_open(). */
+bool shell_volumes_recorded(const struct shell *s);
+void shell_volumes_tick(struct shell *s);
+/* A message of the ring, before the core sees it. */
+void shell_volumes_message(struct shell *s, uint32_t sender, const void *data, size_t len);
+/* ACTION_VOLUMES_END */
+void shell_volumes_kill(struct shell *s);
+/* How volumes do: JSON, see clusterctl(8). */
+void shell_volumes_answer(struct shell *s, uint32_t conn, const char *volume);
+void shell_volumes_order(struct shell *s, uint32_t conn, const struct msg_ctl_volume_order *order);
+/* The epoch of an ownership whose start was ordered at this time of the replicated clock: ocf_clusterd_volume(7). */
+uint64_t shell_epoch(uint64_t since_ms, uint64_t op);
+void shell_find_program(const char *name, char *out, size_t size);
+
 int shell_control_open(struct shell *s, char *text, size_t text_size);
 void shell_control_close(struct shell *s);
 void shell_control_reply(struct shell *s, const struct core_action *a);
 /* After each step: clients that wait for news get them. */
 void shell_control_news(struct shell *s);
+/* Text of any length, in parts. */
+void shell_control_answer_text(struct shell *s, uint32_t conn, const void *text, size_t len);
 /* Asks the cluster to drain this node and let it go, unless that is under way. */
 void shell_control_leave(struct shell *s);
 /* The one answer of a request. */

@@ -68,6 +68,15 @@ enum frame_fault { FRAME_OK, FRAME_SHORT, FRAME_MAGIC_WRONG, FRAME_VERSION_WRONG
 		   FRAME_HEADER_CRC, FRAME_BODY_CRC, FRAME_TYPE_UNKNOWN, FRAME_BODY_BAD, FRAME_FAULT_MAX };
 const char *frame_fault_text(enum frame_fault fault);
 
+/* The type a frame claims, before any check; 0: it is too short to have one. */
+static inline uint16_t message_peek_type(const void *data, size_t len)
+{
+	struct reader r = reader_of(data, len);
+
+	get_bytes(&r, 6);
+	return get_u16(&r);
+}
+
 /* Encodes into buf; returns the frame's length, -E2BIG, or -EINVAL for an unknown type. Spans point to caller's memory. */
 int message_encode(const struct message *m, void *buf, size_t size);
 /* Decodes one frame; spans of `ret` point into `data`. Bytes after the fields of a known message (newer peer) are ignored. */

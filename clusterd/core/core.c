@@ -427,6 +427,7 @@ void core_load_done(struct core *c, struct tag tag, uint64_t promised)
 	c->promised = promised;
 }
 
+uint64_t core_incarnation(const struct core *c) { return c->config.incarnation; }
 const struct state *core_state(const struct core *c) { return c->state; }
 
 void core_spare(const struct core *c, void **ret_memory, size_t *ret_size)

@@ -141,7 +141,7 @@ struct core_event {
 			 * wait for a new owner (paused). One that came back after it was left out is in again; one whose
 			 * requests fail is not. Until the first of these events the state's last word counts.
 			 */
-			const struct volume_mark *up;
+			const struct volume_mark *up; /* NULL: not known yet */
 			uint32_t n;
 			/*
 			 * Processes csvfs that may write here, in whatever state: what T_stop must see ended, and an orderly
@@ -265,6 +265,8 @@ void core_step(struct core *core, const struct core_event *event, const struct c
 
 /* For looking: the replicated state, and the node's own view of things. */
 const struct state *core_state(const struct core *core);
+/* As it was raised above the database's. */
+uint64_t core_incarnation(const struct core *core);
 
 struct core_status {
 	enum core_phase phase;

@@ -68,14 +68,15 @@ void local_volumes(struct core *c, const struct core_event *e)
 {
 	struct local *l = &c->local;
 
-	l->n_volumes = 0;
-	for (uint32_t i = 0; i < e->volumes.n; i++)
+	if (e->volumes.up)
+		l->n_volumes = 0;
+	for (uint32_t i = 0; e->volumes.up && i < e->volumes.n; i++)
 		if (e->volumes.up[i].volume && e->volumes.up[i].volume <= VOLUME_MAX)
 			mark_put(l, &e->volumes.up[i]);
 	l->n_mounts = e->volumes.mounts;
 	if (l->mount_run < e->volumes.run)
 		l->mount_run = e->volumes.run;
-	l->volumes_known = true;
+	l->volumes_known |= e->volumes.up != NULL;
 	local_volumes_push(c);
 }
 

@@ -122,6 +122,12 @@ int ring_leave(struct ring *r);
 const struct ring_info *ring_info(const struct ring *r);
 
 /*
+ * Numeric address of a node of the node list in its first network, as the node list or, for a name there, corosync itself
+ * has it. Waits for corosync's answer, as ring_kick() does. -ENOENT: no such node, or no address of it is known.
+ */
+int ring_address(struct ring *r, uint32_t node, char *out, size_t size);
+
+/*
  * Makes the corosync of `node` exit, with `reason` in its log (corosync_cfg_kill_node). 0: asked; -EAGAIN: a membership
  * change is under way, ask again; other negative errno.
  */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What corosync's configuration tells the ring: nodes and time-outs; and the kick, by its cfg service. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +118,70 @@ void ring_cmap_done(struct ring *r)
 	if (r->cmap)
 		cmap_finalize(r->cmap);
 	r->cmap = 0;
+}
+
+/* The first address in the node list; "" when the node is not there. */
+static void listed_address(cmap_handle_t h, uint32_t node, char *out, size_t size)
+{
+	char key[CMAP_KEYNAME_MAXLEN + 1];
+	cmap_value_types_t type;
+	cmap_iter_handle_t it;
+	unsigned int position;
+	size_t len;
+	int end;
+
+	out[0] = '\0';
+	if (cmap_iter_init(h, NODELIST_PREFIX, &it) != CS_OK)
+		return;
+	while (!out[0] && cmap_iter_next(h, it, key, &len, &type) == CS_OK) {
+		end = 0;
+		if (sscanf(key, NODELIST_PREFIX "%u.nodeid%n", &position, &end) != 1 || !end || key[end] ||
+		    number_get(h, key, 0) != node)
+			continue;
+		for (unsigned int link = 0; link < NODE_LINKS && !out[0]; link++) {
+			snprintf(key, sizeof(key), NODELIST_PREFIX "%u.ring%u_addr", position, link);
+			text_get(h, key, out, size);
+		}
+	}
+	cmap_iter_finalize(h, it);
+}
+
+/* What corosync made of a name. */
+static int resolved_address(uint32_t node, char *out, size_t size)
+{
+	corosync_cfg_node_address_t addresses[NODE_LINKS];
+	corosync_cfg_callbacks_t callbacks = { 0 };
+	corosync_cfg_handle_t cfg;
+	struct sockaddr_storage a;
+	socklen_t len;
+	int n = 0, error = ring_errno(corosync_cfg_initialize(&cfg, &callbacks));
+
+	if (error)
+		return error;
+	error = ring_errno(corosync_cfg_get_node_addrs(cfg, node, NODE_LINKS, &n, addresses));
+	corosync_cfg_finalize(cfg);
+	if (error || n < 1)
+		return error ? error : -ENOENT;
+	memset(&a, 0, sizeof(a));
+	memcpy(&a, addresses[0].address, sizeof(addresses[0].address) < sizeof(a) ? sizeof(addresses[0].address) : sizeof(a));
+	len = a.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	return getnameinfo((struct sockaddr *)&a, len, out, (socklen_t)size, NULL, 0, NI_NUMERICHOST) ? -ENOENT : 0;
+}
+
+int ring_address(struct ring *r, uint32_t node, char *out, size_t size)
+{
+	uint8_t binary[sizeof(struct in6_addr)];
+	char listed[NAME_SIZE];
+
+	if (!r->cmap)
+		return -ENOTCONN;
+	listed_address(r->cmap, node, listed, sizeof(listed));
+	if (!listed[0])
+		return -ENOENT;
+	if (inet_pton(AF_INET, listed, binary) != 1 && inet_pton(AF_INET6, listed, binary) != 1)
+		return resolved_address(node, out, size);
+	text_copy(out, size, listed);
+	return 0;
 }
 
 int ring_kick(struct ring *r, uint32_t node, const char *reason)

@@ -9,6 +9,8 @@ import lint_tree
 BASE = ["include"]
 # What both ends of the control socket must agree on: the one header of the daemon that its adapters and clusterctl see.
 CONTROL = "clusterd/control_wire.h"
+# How csvfs is started and found again: clusterd does so for each volume, as the agent does for csvfs-owner.
+VOLUME_PROCESS = "csvfs/io/volume_process.h"
 ALLOWED = {
     "include": BASE,
     "proto": BASE + ["proto"],
@@ -21,7 +23,7 @@ ALLOWED = {
     "csvfs/owner": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/owner"],
     "csvfs/admin": BASE + ["proto", "csvfs/core", "csvfs/io", "csvfs/admin"],
     "agents": BASE + ["proto", "csvfs/core", "csvfs/io", "agents"],
-    "clusterd": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd"],
+    "clusterd": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd", VOLUME_PROCESS],
     "tests": BASE + ["proto", "clusterd/core", "clusterd/io", "clusterd/ctl", "clusterd", "csvfs/core", "csvfs/io",
                      "csvfs/fuse", "csvfs/owner", "csvfs/admin", "agents", "tests"],
 }

@@ -46,7 +46,9 @@ unit_tests += \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
 	tests/unit/test_volume_agent \
+	tests/unit/test_volume_client \
 	tests/unit/test_volume_control \
+	tests/unit/test_volume_report \
 	tests/unit/test_volume_wire \
 	tests/unit/test_watchdog \
 	tests/unit/test_wire_random \

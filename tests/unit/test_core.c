@@ -187,7 +187,8 @@ static void resumed_before_farewell(void)
 
 static void mounts(uint32_t id, uint32_t count, uint64_t run)
 {
-	struct core_event e = { .kind = EVENT_VOLUMES, .volumes = { .mounts = count, .run = run } };
+	const struct volume_mark none = { 0, 0 };
+	struct core_event e = { .kind = EVENT_VOLUMES, .volumes = { .up = &none, .mounts = count, .run = run } };
 
 	rig_step(id, &e);
 	rig_settle();
