@@ -11,7 +11,7 @@
 
 #include "tests/golden/golden_hex.h"
 
-enum volume_type { VT_U8, VT_U16, VT_U32, VT_U64, VT_FNAME, VT_TEXT, VT_FID, VT_CRED, VT_ATTR, VT_BYTES };
+enum volume_type { VT_U8, VT_U16, VT_U32, VT_U64, VT_FNAME, VT_TEXT, VT_FID, VT_CRED, VT_ATTR, VT_LATENCY, VT_BYTES };
 
 struct volume_field {
 	const char *name;
@@ -84,6 +84,10 @@ static void fill_field(struct vol_message *m, const struct volume_field *f, size
 							    .nlink = 1, .uid = 16, .gid = 17, .blksize = 4096,
 							    .atime_ns = -1, .mtime_ns = 18, .ctime_ns = 19 };
 		break;
+	case VT_LATENCY:
+		for (uint32_t k = 0; k < VOL_LATENCY_BUCKETS; k++)
+			((struct vol_latency *)at)->n[k] = 100u * i + k;
+		break;
 	case VT_BYTES:
 		*(struct span *)at = (struct span){ payload, sizeof(payload) };
 		break;
@@ -92,7 +96,8 @@ static void fill_field(struct vol_message *m, const struct volume_field *f, size
 
 static size_t field_width(const struct vol_message *m, const struct volume_field *f)
 {
-	static const size_t width[] = { [VT_U8] = 1, [VT_U16] = 2, [VT_U32] = 4, [VT_U64] = 8, [VT_CRED] = 14 + 8, [VT_ATTR] = 76 };
+	static const size_t width[] = { [VT_U8] = 1, [VT_U16] = 2, [VT_U32] = 4, [VT_U64] = 8, [VT_CRED] = 14 + 8, [VT_ATTR] = 76,
+					[VT_LATENCY] = 8 * VOL_LATENCY_BUCKETS };
 	const void *at = (const uint8_t *)m + f->offset;
 
 	if (f->type == VT_FNAME || f->type == VT_TEXT)

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Volumes as people see them: with the role that is a volume's ownership, whose settings are the volume's to them. */
+#ifndef CTL_CTL_VOLUME_H
+#define CTL_CTL_VOLUME_H
+
+#include "clusterd/ctl/ctl.h"
+
+/* Fields of the ownership that are set as fields of the volume; NULL ends them. */
+extern const char *const ctl_ownership_fields[];
+bool ctl_is_ownership_field(const char *name, size_t len);
+/* Name of the ownership's role; cut when there can be no such volume. */
+const char *ctl_ownership_name(const char *volume, char out[NAME_SIZE]);
+void ctl_table_volumes(const struct ctl *ctl);
+/* Below the fields of 'volume show'. */
+void ctl_volume_show_more(const struct ctl *ctl, const struct volume *v);
+/* Members beside the fields. */
+void ctl_json_volume_derived(const struct ctl *ctl, const struct volume *v, json_t *j);
+
+#endif
