@@ -245,9 +245,9 @@ bool change_check_volume_stop(struct change *c, uint32_t role)
 	for (uint32_t id = 1; volume && !c->op->force && id <= s->high[KIND_ROLE]; id++)
 		if (state_role(s, id) && s->roles[id].owner && volume_is_needed_by(&s->roles[id], volume))
 			return change_refuse(c, REFUSED_IN_USE,
-					     "is needed by the role '%s', which is on node '%s': stop that first, or use --force "
-					     "to stop it, and all others that need the volume, before it",
-					     s->roles[id].name, s->nodes[s->roles[id].owner].name);
+					     "is needed by the role '%s', which is on node '%s': stop that first, or stop it, "
+					     "and all others that need the volume, before it: clusterctl volume stop %s --force",
+					     s->roles[id].name, s->nodes[s->roles[id].owner].name, s->volumes[volume].name);
 	return true;
 }
 

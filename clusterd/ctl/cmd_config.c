@@ -159,8 +159,10 @@ int cmd_config_check(struct ctl *ctl)
 					 "roles", (int)ctl->view.state->count[KIND_ROLE], "resources",
 					 (int)ctl->view.state->count[KIND_RESOURCE]));
 	else if (!rc && !ctl->options.quiet)
-		fprintf(ctl->out, "%s: valid; nodes: %u, roles: %u, resources: %u, rules: %u, sets: %u\n", ctl->argv[0],
-			ctl->view.state->count[KIND_NODE], ctl->view.state->count[KIND_ROLE], ctl->view.state->count[KIND_RESOURCE],
+		fprintf(ctl->out, "%s: valid; nodes: %u, volumes: %u, roles: %u, resources: %u, rules: %u, sets: %u\n",
+			ctl->argv[0],
+			ctl->view.state->count[KIND_NODE], ctl->view.state->count[KIND_VOLUME],
+			ctl->view.state->count[KIND_ROLE], ctl->view.state->count[KIND_RESOURCE],
 			ctl->view.state->count[KIND_RULE], ctl->view.state->count[KIND_SET]);
 	ctl_plan_done(&plan);
 	json_decref(config);

@@ -5,6 +5,7 @@
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "clusterd/ctl/ctl_volume.h"
 #include "text.h"
 
 int cmd_list(struct ctl *ctl)
@@ -101,6 +102,8 @@ static int show_object(struct ctl *ctl, const struct object_type *type, const vo
 	}
 	if (type->kind == KIND_ROLE)
 		show_role_more(ctl, object);
+	else if (type->kind == KIND_VOLUME)
+		ctl_volume_show_more(ctl, object);
 	return EXIT_DONE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "clusterd/ctl/ctl_page.h"
 #include "clusterd/ctl/ctl_table.h"
+#include "clusterd/ctl/ctl_volume.h"
 #include "clusterd/core/foresee.h"
 #include "clusterd/core/votes.h"
 #include "text.h"
@@ -318,6 +319,10 @@ void ctl_page(const struct ctl *ctl)
 	fputc('\n', ctl->out);
 	ctl_table_nodes(ctl);
 	fputc('\n', ctl->out);
+	if (s->count[KIND_VOLUME]) {
+		ctl_table_volumes(ctl);
+		fputc('\n', ctl->out);
+	}
 	for (uint32_t id = 1; id <= s->high[KIND_ROLE]; id++)
 		if (state_role(s, id) && s->roles[id].state <= ROLE_FAILED)
 			states[s->roles[id].state]++;
@@ -338,7 +343,7 @@ void ctl_page(const struct ctl *ctl)
 
 int cmd_status(struct ctl *ctl)
 {
-	static const uint8_t kinds[] = { KIND_NODE, KIND_NETWORK, KIND_ROLE, KIND_RESOURCE, KIND_RULE, KIND_SET };
+	static const uint8_t kinds[] = { KIND_NODE, KIND_NETWORK, KIND_ROLE, KIND_RESOURCE, KIND_RULE, KIND_SET, KIND_VOLUME };
 	char name[32];
 	json_t *j;
 

@@ -7,10 +7,11 @@
 
 #include "cleanup.h"
 #include "clusterd/ctl/ctl_config.h"
+#include "clusterd/ctl/ctl_volume.h"
 #include "clusterd/ctl/ctl_table.h"
 
 /* Sections in the order in which objects may be created. */
-static const uint8_t sections[] = { KIND_NODE, KIND_NETWORK, KIND_ROLE, KIND_RESOURCE, KIND_SET, KIND_RULE };
+static const uint8_t sections[] = { KIND_NODE, KIND_NETWORK, KIND_VOLUME, KIND_ROLE, KIND_RESOURCE, KIND_SET, KIND_RULE };
 
 #define WANT_KEY "online" /* of a role: it should be online */
 
@@ -68,6 +69,25 @@ static json_t *value_json(const struct state *s, const struct field *f, const vo
 	}
 }
 
+/* A volume's ownership is written with the volume: made and deleted with it, set by its fields. */
+static bool is_ownership(const struct state *s, uint32_t kind, uint32_t id)
+{
+	uint32_t role = kind == KIND_ROLE ? id : kind == KIND_RESOURCE && state_resource(s, id) ? s->resources[id].role : 0;
+
+	return role && state_role(s, role) && s->roles[role].kind == ROLE_OF_VOLUME;
+}
+
+static void ownership_json(const struct state *s, const struct volume *v, json_t *j)
+{
+	const struct role *r = state_role(s, v->role);
+
+	for (size_t i = 0; r && ctl_ownership_fields[i]; i++)
+		json_object_set_new(j, ctl_ownership_fields[i],
+				    value_json(s, object_field(object_type(KIND_ROLE), ctl_ownership_fields[i]), r));
+	if (r)
+		json_object_set_new(j, WANT_KEY, json_boolean(r->want));
+}
+
 static json_t *object_json(const struct state *s, uint32_t kind, const void *object)
 {
 	const struct object_type *type = object_type(kind);
@@ -78,6 +98,8 @@ static json_t *object_json(const struct state *s, uint32_t kind, const void *obj
 			json_object_set_new(j, type->fields[i].name, value_json(s, &type->fields[i], object));
 	if (kind == KIND_ROLE)
 		json_object_set_new(j, WANT_KEY, json_boolean(((const struct role *)object)->want));
+	else if (kind == KIND_VOLUME)
+		ownership_json(s, object, j);
 	return j;
 }
 
@@ -93,7 +115,7 @@ json_t *ctl_config_of(const struct state *s)
 		json_t *section = json_object();
 
 		for (uint32_t id = 1; id <= s->high[sections[i]]; id++)
-			if (state_get(s, sections[i], id))
+			if (state_get(s, sections[i], id) && !is_ownership(s, sections[i], id))
 				json_object_set_new(section, state_name(s, sections[i], id),
 						    object_json(s, sections[i], state_get(s, sections[i], id)));
 		json_object_set_new(config, ctl_plural(sections[i], name), section);
@@ -278,7 +300,33 @@ static int field_add(struct planner *p, uint32_t kind, const char *name, const c
 
 static bool is_extra(uint32_t kind, const char *key)
 {
-	return (kind == KIND_ROLE && !strcmp(key, WANT_KEY)) || (kind == KIND_CLUSTER && !strcmp(key, "name"));
+	return ((kind == KIND_ROLE || kind == KIND_VOLUME) && !strcmp(key, WANT_KEY)) ||
+	       (kind == KIND_CLUSTER && !strcmp(key, "name")) ||
+	       (kind == KIND_VOLUME && ctl_is_ownership_field(key, strlen(key)));
+}
+
+/* What the document says of a volume's ownership and `r` (NULL: a new one) has not. */
+static int set_ownership(struct planner *p, const char *volume, const struct role *r, json_t *fields, json_t *changed)
+{
+	const struct object_type *type = object_type(KIND_ROLE);
+	struct ctl_change *c = p->plan->change;
+	char role[NAME_SIZE];
+	int rc = 0;
+
+	ctl_change_op(c, VERB_SET, KIND_ROLE, ctl_ownership_name(volume, role), NULL);
+	for (size_t i = 0; ctl_ownership_fields[i] && !rc; i++) {
+		const char *key = ctl_ownership_fields[i];
+		const struct field *f = object_field(type, key);
+		json_t *value = json_object_get(fields, key);
+		const char *text = value ? value_text(p->config, f, value) : NULL;
+
+		if (!value || (r && text && same_value(p, type, f, r, text)))
+			continue;
+		rc = field_add(p, KIND_ROLE, role, key, value);
+		if (changed)
+			json_array_append_new(changed, json_string(key));
+	}
+	return rc || !c->op.n_fields ? rc : ctl_change_put(p->ctl, c);
 }
 
 static int create(struct planner *p, uint32_t kind, const char *name, json_t *fields)
@@ -301,7 +349,9 @@ static int create(struct planner *p, uint32_t kind, const char *name, json_t *fi
 			return rc;
 	}
 	rc = ctl_change_put(p->ctl, c);
-	if (!rc && kind == KIND_ROLE && json_is_false(json_object_get(fields, WANT_KEY))) {
+	if (!rc && kind == KIND_VOLUME)
+		rc = set_ownership(p, name, NULL, fields, NULL);
+	if (!rc && (kind == KIND_ROLE || kind == KIND_VOLUME) && json_is_false(json_object_get(fields, WANT_KEY))) {
 		ctl_change_op(c, VERB_ROLE_STOP, kind, name, NULL);
 		rc = ctl_change_put(p->ctl, c);
 	}
@@ -348,6 +398,7 @@ static int change(struct planner *p, uint32_t kind, const char *name, const void
 	const struct object_type *type = object_type(kind);
 	struct ctl_change *c = p->plan->change;
 	json_t *changed = json_array(), *value;
+	const struct role *owner = NULL;
 	const char *key;
 	int rc = 0;
 
@@ -365,8 +416,12 @@ static int change(struct planner *p, uint32_t kind, const char *name, const void
 	}
 	if (!rc && c->op.n_fields)
 		rc = ctl_change_put(p->ctl, c);
-	if (!rc && kind == KIND_ROLE)
-		rc = change_want(p, object, fields, changed);
+	if (kind == KIND_VOLUME)
+		owner = state_role(p->state, ((const struct volume *)object)->role);
+	if (!rc && owner)
+		rc = set_ownership(p, name, owner, fields, changed);
+	if (!rc && (owner || kind == KIND_ROLE))
+		rc = change_want(p, owner ? owner : object, fields, changed);
 	if (json_array_size(changed))
 		plan_note(p, PLAN_CHANGE, kind, name, changed);
 	else
@@ -414,7 +469,8 @@ static bool is_gone(const struct planner *p, uint32_t kind, uint32_t id)
 	char plural[32];
 	const json_t *section = json_object_get(p->config, ctl_plural(kind, plural));
 
-	return section && state_get(p->state, kind, id) && !json_object_get(section, state_name(p->state, kind, id));
+	return section && state_get(p->state, kind, id) && !is_ownership(p->state, kind, id) &&
+	       !json_object_get(section, state_name(p->state, kind, id));
 }
 
 /* Deleted with its role. */
@@ -481,7 +537,7 @@ static int keys_check(struct planner *p)
 /* Order: what refers goes before what it refers to is gone, and comes after it is there. */
 static int plan_all(struct planner *p)
 {
-	static const uint8_t gone_last[] = { KIND_SET, KIND_RESOURCE, KIND_ROLE, KIND_NETWORK };
+	static const uint8_t gone_last[] = { KIND_SET, KIND_RESOURCE, KIND_ROLE, KIND_VOLUME, KIND_NETWORK };
 	json_t *cluster = json_object_get(p->config, "cluster");
 	int rc = keys_check(p);
 

@@ -6,6 +6,7 @@
 
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_agents.h"
+#include "clusterd/ctl/ctl_volume.h"
 #include "text.h"
 
 static const char *command_spelled(const struct ctl_command *c, char *out, size_t size)
@@ -67,6 +68,9 @@ static void fields_help(FILE *out, const struct object_type *type)
 	for (size_t i = 0; i < type->n_fields; i++)
 		if (type->fields[i].flags & FIELD_FLAG_C)
 			fprintf(out, "  %-20s  %s\n", type->fields[i].name, type->fields[i].help);
+	for (size_t i = 0; type->kind == KIND_VOLUME && ctl_ownership_fields[i]; i++)
+		fprintf(out, "  %-20s  %s\n", ctl_ownership_fields[i],
+			object_field(object_type(KIND_ROLE), ctl_ownership_fields[i])->help);
 	fprintf(out, "\nname=value sets a field; name+=value adds to a list, name-=value takes away from it.\n");
 }
 
@@ -210,6 +214,8 @@ static void offer_values(struct ctl *ctl, const struct object_type *type, const 
 
 	text_copy_n(name, sizeof(name), assignment, n);
 	f = object_field(type, name);
+	if (!f && type->kind == KIND_VOLUME && ctl_is_ownership_field(name, n))
+		f = object_field(object_type(KIND_ROLE), name);
 	if (!f)
 		return;
 	if (kind_referred(f))
@@ -244,6 +250,13 @@ static void offer_word(struct ctl *ctl, const struct ctl_command *c, const struc
 		for (size_t i = 0; i < type->n_fields; i++)
 			if (type->fields[i].flags & FIELD_FLAG_C)
 				offer(ctl, prefix, type->fields[i].name, "=");
+	for (size_t i = 0; !strncmp(w->name, "FIELD=", 6) && type && type->kind == KIND_VOLUME && ctl_ownership_fields[i]; i++)
+		if (!strchr(prefix, '='))
+			offer(ctl, prefix, ctl_ownership_fields[i], "=");
+	if (!strcmp(w->name, "on|off")) {
+		offer(ctl, prefix, "on", "");
+		offer(ctl, prefix, "off", "");
+	}
 	if (!strcmp(w->name, "COMMAND"))
 		for (size_t i = 0; i < ctl_command_count; i++)
 			if (!i || strcmp(ctl_commands[i].noun, ctl_commands[i - 1].noun))

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "clusterd/ctl/ctl.h"
+#include "clusterd/ctl/ctl_volume.h"
 #include "clusterd/core/reason.h"
 #include "clusterd/core/votes.h"
 #include "text.h"
@@ -222,6 +222,8 @@ json_t *ctl_json_object(const struct ctl *ctl, const struct object_type *type, c
 		json_node_derived(ctl, object, j);
 	else if (type->kind == KIND_ROLE)
 		json_role_derived(ctl, object, j);
+	else if (type->kind == KIND_VOLUME)
+		ctl_json_volume_derived(ctl, object, j);
 	else if (type->kind == KIND_EVENT)
 		json_event_derived(ctl, object, j);
 	return j;

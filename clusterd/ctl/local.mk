@@ -10,6 +10,7 @@ libcluster_ctl_a_SOURCES = \
 	clusterd/ctl/cmd_objects.c \
 	clusterd/ctl/cmd_role.c \
 	clusterd/ctl/cmd_status.c \
+	clusterd/ctl/cmd_volume.c \
 	clusterd/ctl/commands.def \
 	clusterd/ctl/ctl.h \
 	clusterd/ctl/ctl_agents.c \
@@ -30,6 +31,7 @@ libcluster_ctl_a_SOURCES = \
 	clusterd/ctl/ctl_table.c \
 	clusterd/ctl/ctl_table.h \
 	clusterd/ctl/ctl_view.c \
+	clusterd/ctl/ctl_volume.h \
 	clusterd/ctl/ctl_wait.c \
 	clusterd/ctl/exits.def \
 	$(NULL)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Writes a saved state for tests of clusterctl: a cluster of three nodes with roles in every condition, made by the changes
- * and the decision code of the cluster itself. `ctl_canned FILE [many|lost|trouble]`; many: 60 roles more; lost: as seen by a
- * node without quorum; trouble: a lost, a draining and a quarantined node, and much that is wrong.
+ * and the decision code of the cluster itself. `ctl_canned FILE [many|lost|volumes|trouble]`; many: 60 roles more; lost: as
+ * seen by a node without quorum; volumes: with two volumes, one of which n3 has lost; trouble: a lost, a draining and a
+ * quarantined node, and much that is wrong.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,6 +131,21 @@ static void status(struct state *s)
 	ctl.view.taken_ms = NOW_MS + 90 * MS_PER_SECOND;
 }
 
+/* Two volumes, and roles that need them; n3 has lost its way to the first. */
+static void volumes(struct state *s)
+{
+	apply("volume create data device=/dev/disk/by-id/wwn-0x5000 redirected=n2");
+	apply("volume create images device=/dev/disk/by-id/wwn-0x5001 port=8000 recall=5s");
+	apply("role set volume.data preferred=n2 possible=n1,n2");
+	for (uint32_t id = 1; id <= 3; id++)
+		for (uint32_t v = 1; v <= 2; v++)
+			if (id != 3 || v != 1)
+				volume_set_put(&((struct node *)state_edit(s, KIND_NODE, id))->volumes_up, v, true);
+	apply("role create vm1 volumes=data,images memory_mb=512");
+	apply("resource create vm1-guest role=vm1 agent=ocf:heartbeat:VirtualDomain");
+	apply("role create vm2 volumes=data possible=n3");
+}
+
 static void lost(void)
 {
 	struct msg_answer_status *m = &ctl.view.self;
@@ -204,6 +220,8 @@ int main(int argc, char **argv)
 		snprintf(line, sizeof(line), "role create role%02d priority=low", i);
 		apply(line);
 	}
+	if (argc > 2 && !strcmp(argv[2], "volumes"))
+		volumes(s);
 	must(foresee_rest(s), "coming to rest");
 	if (argc > 2 && !strcmp(argv[2], "lost"))
 		lost();

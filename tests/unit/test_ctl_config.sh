@@ -9,7 +9,7 @@ ctl=$top_builddir/clusterd/ctl/clusterctl
 
 "$ctl" config export "$tmp/a.json" --state "$tmp/canned" || fail "export"
 "$ctl" config check "$tmp/a.json" >"$tmp/out" || fail "check of an export: $(cat "$tmp/out")"
-grep -q "valid; nodes: 3, roles: 6, resources: 6, rules: 1, sets: 2" "$tmp/out" || fail "check says: $(cat "$tmp/out")"
+grep -q "valid; nodes: 3, volumes: 0, roles: 6, resources: 6, rules: 1, sets: 2" "$tmp/out" || fail "check says: $(cat "$tmp/out")"
 "$ctl" config import "$tmp/a.json" --state "$tmp/canned" --dry-run >"$tmp/out" || fail "import of an export"
 grep -qx "to create: 0, to change: 0, to delete: 0" "$tmp/out" || fail "an export differs from its state: $(cat "$tmp/out")"
 
@@ -44,6 +44,20 @@ expect 6 'node n9 is not in the cluster' <<<'c["nodes"]["n9"] = {}'
 expect 6 "no section is named 'rolls'" <<<'c["rolls"] = {}'
 expect 6 'not a configuration' <<<'c = {}'
 expect 6 'JSON type' <<<'c["roles"]["web"]["preferred"] = {"a": 1}'
+
+# Volumes: their ownerships come and go with them, and are set through them.
+"$top_builddir/tests/unit/ctl_canned" "$tmp/volumes" volumes || fail "the canned state with volumes cannot be made"
+cp "$tmp/canned" "$tmp/plain"
+"$ctl" config export "$tmp/a.json" --state "$tmp/volumes" || fail "export of volumes"
+grep -q '"volume.data' "$tmp/a.json" && fail "an ownership is exported beside its volume"
+"$ctl" config check "$tmp/a.json" >"$tmp/out" || fail "check of volumes: $(cat "$tmp/out")"
+expect 0 'create +volume +images' <<<''
+cp "$tmp/volumes" "$tmp/canned"
+expect 0 '^to create: 0, to change: 0, to delete: 0' <<<''
+expect 0 'change +volume +data +pause_max, preferred' <<<'c["volumes"]["data"].update(pause_max="3min", preferred=["n1"])'
+expect 7 "needed by the role 'vm1'" <<<'c["volumes"]["data"]["online"] = False'
+expect 7 "volume 'images' is online" <<<'del c["volumes"]["images"]; c["roles"]["vm1"]["volumes"] = ["data"]'
+cp "$tmp/plain" "$tmp/canned"
 
 echo '{ "clusterd_config": 1, ' >"$tmp/b.json"
 "$ctl" config check "$tmp/b.json" 2>"$tmp/out"

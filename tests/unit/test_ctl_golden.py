@@ -31,7 +31,7 @@ def main():
         cases = [line.rstrip("\n").split(": ", 1) for line in f if line.strip() and not line.startswith("#")]
     with tempfile.TemporaryDirectory(prefix="clusterd-test.") as folder:
         subprocess.run([os.path.join(BUILD, "tests/unit/ctl_canned"), f"{folder}/canned"], check=True)
-        for variant in ("many", "lost", "trouble"):
+        for variant in ("many", "lost", "volumes", "trouble"):
             subprocess.run([os.path.join(BUILD, "tests/unit/ctl_canned"), f"{folder}/{variant}", variant], check=True)
         for name, arguments in cases:
             path = os.path.join(CASES, f"{name}.txt")
