@@ -982,3 +982,10 @@ bool grant_is_sole(const struct grant_table *t, const struct vol_fid *file, uint
 
 	return h && h->sole;
 }
+
+bool grant_other_sole(const struct grant_table *t, const struct vol_fid *file, uint32_t session)
+{
+	const struct file *f = file_find(t, file);
+
+	return f && other_is_sole(f, session);
+}

@@ -147,5 +147,7 @@ bool grant_file_next(const struct grant_table *t, uint32_t *cursor, struct vol_f
 /* Has the session a lease of any byte of the range? */
 bool grant_holds(const struct grant_table *t, const struct vol_fid *file, uint32_t session, uint64_t offset, uint64_t length);
 bool grant_is_sole(const struct grant_table *t, const struct vol_fid *file, uint32_t session);
+/* Has another session the sole right? */
+bool grant_other_sole(const struct grant_table *t, const struct vol_fid *file, uint32_t session);
 
 #endif

@@ -120,6 +120,13 @@ struct inode {
 	int64_t mtime_ns; /* when dirty */
 	struct range_wait *ranges;
 	struct held_lock *locks;
+	/* pages.c */
+	bool pages;			 /* the kernel may have some of it */
+	uint32_t dropping, at_owner;	 /* under way: drops of pages; questions, with a range of the file locked */
+	struct recall_note *deferred;	 /* until the pages are dropped */
+	uint64_t deferred_ms;
+	int64_t pages_mtime_ns, pages_ctime_ns; /* of the file, when its pages were looked after last */
+	uint64_t pages_size;
 };
 
 struct handle {
@@ -155,6 +162,8 @@ struct csvfs {
 	struct session session;
 	struct counters counters;
 	atomic_bool path_failed, redirect; /* redirect: by an administrator */
+	bool no_shared_maps; /* asked for: shared mappings are refused, as by an old kernel */
+	_Atomic uint32_t deferred; /* recalls that wait for pages */
 	atomic_bool stopping;
 	pthread_t ticker;
 	bool ticks;
@@ -205,6 +214,8 @@ int recover_session(void);
  */
 void recover_lost(void);
 void recall_received(const struct vol_message *m, uint64_t generation);
+/* The recall that waits for pages of it goes on, with them or without. inode.lock is held, and let go meanwhile. */
+void recalls_go_on(struct inode *i);
 
 /* --- inode.c --- */
 
@@ -234,7 +245,13 @@ static inline struct handle *handle_of(const struct fuse_file_info *fi) { return
 bool direct_allowed(void);
 /* Bytes, or negative errno. */
 ssize_t data_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset);
-ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t flags, bool kill_priv);
+enum write_how {
+	WRITE_APPEND = 1,
+	WRITE_SYNC = 2,
+	WRITE_KILL_PRIV = 4, /* takes the set-id bits away, if there are some */
+	WRITE_PAGE = 8,	     /* of a mapping: never makes the file longer, what is behind its end is lost */
+};
+ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t how);
 /* The owner is told of the time of direct writes. */
 void inode_touch(struct inode *i);
 int inode_sync(struct inode *i, bool data_only);
@@ -245,6 +262,30 @@ void inode_drop_leases(struct inode *i);
 void path_failed(int error);
 /* inode.lock is held; sends what io_ready() gives, with the lock let go for it. */
 void recalls_send(struct inode *i);
+
+/* --- kernel.c --- */
+
+/* Once it is mounted, before it serves. */
+int kernel_hook(struct fuse_session *se);
+/* Of the FUSE_WRITE this thread serves: the writer must not leave set-id bits. */
+bool kernel_kills_priv(void);
+
+/* --- pages.c: its head says what is coherent --- */
+
+struct recall_note; /* recover.c */
+/* The kernel reads or writes pages of it. */
+void pages_used(struct inode *i);
+/* There may be some, and others may use the file. */
+bool pages_shared(struct inode *i);
+/* Writes back and drops. Other threads serve the kernel meanwhile: not with a lock, nor from a thread they need. */
+void pages_drop(struct inode *i);
+/* inode.lock is held. True: `n` goes on when pages are dropped, and the caller's reference of the inode is taken over. */
+bool pages_before_recall(struct inode *i, struct recall_note *n, uint32_t what);
+/* The recall that waits, no longer kept here; NULL: none. inode.lock is held. */
+struct recall_note *pages_deferred(struct inode *i);
+void pages_tick(void);
+/* Now and then: drops them when the file has changed and others use it. */
+void pages_refresh(struct inode *i);
 
 /* --- locks.c --- */
 

@@ -88,6 +88,7 @@ static void *tick_main(void *unused)
 		if (fuse_session_exited(csvfs.fuse))
 			atomic_store(&csvfs.stopping, true);
 		session_tick();
+		pages_tick();
 		nap(TICK_MS);
 	}
 	return NULL;
@@ -99,6 +100,7 @@ static void *touch_main(void *unused)
 	for (;;) {
 		nap(TOUCH_MS);
 		inodes_each(inode_touch);
+		inodes_each(pages_refresh);
 	}
 	return NULL;
 }
@@ -198,6 +200,8 @@ static int mount_and_serve(void)
 	if (fuse_set_signal_handlers(csvfs.fuse) || fuse_session_mount(csvfs.fuse, csvfs.mount_point))
 		error = -EIO;
 	if (!error)
+		error = kernel_hook(csvfs.fuse);
+	if (!error)
 		error = start_threads();
 	if (!error)
 		error = serve();
@@ -210,7 +214,7 @@ static int mount_and_serve(void)
 static int usage(FILE *out, int code)
 {
 	fputs("usage: csvfs --device DEVICE --key FILE --control SOCKET --node N [--incarnation N] [--owner ADDRESS:PORT]\n"
-	      "             [--pause-max MS] [--foreground] MOUNT-POINT\n",
+	      "             [--pause-max MS] [--no-shared-maps] [--foreground] MOUNT-POINT\n",
 	      out);
 	return code;
 }
@@ -244,6 +248,7 @@ static bool parse_option(int option, const char *value)
 	case 'd': csvfs.device_path = value; return true;
 	case 'k': csvfs.key_path = value; return true;
 	case 'c': csvfs.control_path = value; return true;
+	case 'm': csvfs.no_shared_maps = true; return true;
 	case 'f': return true; /* it never goes to the background */
 	case 'o': return parse_owner(value);
 	case 'n':
@@ -265,7 +270,8 @@ static const struct option options[] = {
 	{ "device", required_argument, NULL, 'd' },	 { "key", required_argument, NULL, 'k' },
 	{ "control", required_argument, NULL, 'c' },	 { "node", required_argument, NULL, 'n' },
 	{ "incarnation", required_argument, NULL, 'i' }, { "owner", required_argument, NULL, 'o' },
-	{ "pause-max", required_argument, NULL, 'p' },	 { "foreground", no_argument, NULL, 'f' },
+	{ "pause-max", required_argument, NULL, 'p' },	 { "no-shared-maps", no_argument, NULL, 'm' },
+	{ "foreground", no_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },		 { "version", no_argument, NULL, 'V' },
 	{ 0 },
 };

@@ -116,8 +116,29 @@ static uint64_t fill_for(struct inode *i, uint64_t offset, uint64_t length)
 	return length > ahead ? length : ahead;
 }
 
+/*
+ * `locked`: with a range locked that pages may be written to. A recall that waits for those pages might be what the owner
+ * waits for.
+ */
+static int ask_with_range(struct inode *i, struct call *c, bool locked)
+{
+	int ret;
+
+	if (!locked)
+		return session_ask(c);
+	pthread_mutex_lock(&i->lock);
+	i->at_owner++;
+	recalls_go_on(i);
+	pthread_mutex_unlock(&i->lock);
+	ret = session_ask(c);
+	pthread_mutex_lock(&i->lock);
+	i->at_owner--;
+	pthread_mutex_unlock(&i->lock);
+	return ret;
+}
+
 /* Asks for a lease of what is needed and some more. True: there may be one now. */
-static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool write)
+static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool write, bool page)
 {
 	struct inode *i = h->inode;
 	struct call c;
@@ -126,7 +147,8 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 
 	pthread_mutex_lock(&i->lock);
 	i->redirected++;
-	if (offset >= i->size || (length < LEASE_WORTH && i->redirected < 2) || now_ms() < i->no_lease_until_ms ||
+	/* With pages of it in the kernel the sole right is worth it: others then ask before they read (pages.c). */
+	if (offset >= i->size || (!i->pages && ((length < LEASE_WORTH && i->redirected < 2) || now_ms() < i->no_lease_until_ms)) ||
 	    !extent_map_ask_begin(&i->map)) {
 		pthread_mutex_unlock(&i->lock);
 		return false;
@@ -139,7 +161,7 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 					.length = length > i->lease_length ? length : i->lease_length,
 					.fill = write ? fill_for(i, offset, length) : 0 };
 	pthread_mutex_unlock(&i->lock);
-	error = session_ask(&c);
+	error = ask_with_range(i, &c, write && !page);
 	pthread_mutex_lock(&i->lock);
 	if (!error)
 		added = add_extents(i, &c);
@@ -274,6 +296,7 @@ struct transfer {
 	uint8_t *buf;
 	size_t len;
 	uint64_t offset;
+	uint32_t how; /* enum write_how */
 	bool write, asked, learned;
 };
 
@@ -310,7 +333,7 @@ static bool next_piece(struct transfer *t, size_t done, struct extent_piece *p, 
 		if (held || t->asked)
 			return true;
 		t->asked = true;
-		if (!ask_lease(t->h, at, left, t->write))
+		if (!ask_lease(t->h, at, left, t->write, t->how & WRITE_PAGE))
 			return true;
 	}
 }
@@ -375,7 +398,7 @@ static void range_unlock(struct inode *i, struct range_wait *r)
 	pthread_mutex_unlock(&i->lock);
 }
 
-static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, bool append, bool kill_priv)
+static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t how)
 {
 	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	struct inode *i = h->inode;
@@ -383,12 +406,13 @@ static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len
 	ssize_t ret;
 
 	call_init(&c, VOL_WRITE);
-	c.q.write = (struct vol_write){ .handle = h->number, .offset = offset, .append = append, .kill_priv = kill_priv };
+	c.q.write = (struct vol_write){ .handle = h->number, .offset = offset, .append = !!(how & WRITE_APPEND),
+					.kill_priv = !!(how & WRITE_KILL_PRIV), .within = !!(how & WRITE_PAGE) };
 	c.q.write.bytes = (struct span){ buf, len < csvfs.session.io_max ? len : csvfs.session.io_max };
 	pthread_mutex_lock(&i->lock);
 	i->needs_sync = true;
 	pthread_mutex_unlock(&i->lock);
-	ret = session_ask(&c);
+	ret = ask_with_range(i, &c, !(how & WRITE_PAGE));
 	if (!ret) {
 		ret = c.answer.m.written.size;
 		if ((size_t)ret > c.q.write.bytes.len)
@@ -433,7 +457,9 @@ static ssize_t write_pieces(struct transfer *t)
 		if (p.kind != PIECE_REDIRECT)
 			n = direct_write(t->h->inode, &p, t->buf + done, &use) ? -EIO : (ssize_t)p.length;
 		if (n < 0)
-			n = redirected_write(t->h, t->buf + done, p.length, p.offset, false, false);
+			n = redirected_write(t->h, t->buf + done, p.length, p.offset, t->how);
+		if (!n && t->how & WRITE_PAGE)
+			return (ssize_t)t->len; /* the rest is behind the end */
 		if (n <= 0)
 			return done ? (ssize_t)done : n;
 		done += (size_t)n;
@@ -441,46 +467,56 @@ static ssize_t write_pieces(struct transfer *t)
 	return (ssize_t)done;
 }
 
-static ssize_t write_through_owner(struct transfer *t, bool append, bool kill_priv)
+static ssize_t write_through_owner(struct transfer *t)
 {
 	size_t done = 0;
 
 	while (done < t->len) {
-		ssize_t n = redirected_write(t->h, t->buf + done, t->len - done, t->offset + done, append, kill_priv);
+		ssize_t n = redirected_write(t->h, t->buf + done, t->len - done, t->offset + done, t->how);
 
 		if (n <= 0)
 			return done ? (ssize_t)done : n;
 		done += (size_t)n;
-		if (append)
+		if (t->how & WRITE_APPEND)
 			break; /* the rest would not be one write any more */
 	}
 	return (ssize_t)done;
 }
 
-ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t flags, bool kill_priv)
+/* By extents or through the owner; with set-id bits to be taken away, as far as is known here, through the owner. */
+static ssize_t write_range(struct transfer *t)
 {
-	cleanup_free uint8_t *copy = device_buffer(len + PAGE);
-	struct transfer t = { .h = h, .len = len, .offset = offset, .write = true };
+	struct inode *i = t->h->inode;
 	struct range_wait range;
+	bool bits;
 	ssize_t n;
 
-	if (!copy)
-		return -ENOMEM;
-	/* So that what is on a whole sector of the file is on a good address of memory. */
-	t.buf = copy + (flags & O_APPEND ? 0 : offset % PAGE);
-	memcpy(t.buf, buf, len);
-	if (flags & O_APPEND)
-		return write_through_owner(&t, true, kill_priv);
-	range_lock(h->inode, &range, offset, len);
-	n = kill_priv ? write_through_owner(&t, false, true) : write_pieces(&t);
-	if (n > 0 && flags & O_DSYNC) {
-		int error = inode_sync(h->inode, true);
+	range_lock(i, &range, t->offset, t->len);
+	pthread_mutex_lock(&i->lock);
+	bits = i->mode & (S_ISUID | S_ISGID);
+	pthread_mutex_unlock(&i->lock);
+	n = t->how & WRITE_KILL_PRIV && bits ? write_through_owner(t) : write_pieces(t);
+	if (n > 0 && t->how & WRITE_SYNC) {
+		int error = inode_sync(i, true);
 
 		if (error)
 			n = error;
 	}
-	range_unlock(h->inode, &range);
+	range_unlock(i, &range);
 	return n;
+}
+
+ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t how)
+{
+	cleanup_free uint8_t *copy = device_buffer(len + PAGE);
+	struct transfer t = { .h = h, .len = len, .offset = offset, .how = how, .write = true };
+
+	if (!copy)
+		return -ENOMEM;
+	/* So that what is on a whole sector of the file is on a good address of memory. */
+	t.buf = copy + (how & WRITE_APPEND ? 0 : offset % PAGE);
+	memcpy(t.buf, buf, len);
+	return how & WRITE_APPEND ? write_through_owner(&t) : write_range(&t);
 }
 
 /* --- times, sync, giving back --- */

@@ -207,6 +207,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	/* Of a page: the kernel names who asks only for direct reads. */
+	if (!fi->lock_owner)
+		pages_used(inode_of(ino));
 	n = handle_check(handle_of(fi));
 	if (!n)
 		n = data_read(handle_of(fi), buf + lead, size, (uint64_t)offset);
@@ -216,15 +219,17 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 		fuse_reply_buf(req, (const char *)buf + lead, (size_t)n);
 }
 
-/* libfuse does not tell FUSE_WRITE_KILL_SUIDGID: whoever is not root loses the bits, as far as the mode is known here. */
-static bool kills_priv(fuse_req_t req, struct inode *i)
+static uint32_t how_to_write(const struct fuse_file_info *fi, const struct handle *h)
 {
-	uint32_t mode;
+	uint32_t how = kernel_kills_priv() ? WRITE_KILL_PRIV : 0, flags = (uint32_t)fi->flags | h->flags;
 
-	pthread_mutex_lock(&i->lock);
-	mode = i->mode;
-	pthread_mutex_unlock(&i->lock);
-	return fuse_req_ctx(req)->uid && mode & (S_ISUID | S_ISGID);
+	if (fi->writepage)
+		return WRITE_PAGE; /* by whatever open file the kernel found; it waits for it at fsync */
+	if (fi->flags & O_APPEND)
+		how |= WRITE_APPEND;
+	if (flags & O_DSYNC)
+		how |= WRITE_SYNC;
+	return how;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -233,9 +238,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	ssize_t n = handle_check(h);
 
 	(void)ino;
+	if (fi->writepage)
+		pages_used(h->inode);
 	if (size && !n)
-		n = data_write(h, (const uint8_t *)buf, size, (uint64_t)offset, (uint32_t)fi->flags | (h->flags & O_DSYNC),
-			       kills_priv(req, h->inode));
+		n = data_write(h, (const uint8_t *)buf, size, (uint64_t)offset, how_to_write(fi, h));
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else

@@ -7,8 +7,10 @@ libcsvfs_fuse_a_SOURCES = \
 	csvfs/fuse/file_io.c \
 	csvfs/fuse/file_ops.c \
 	csvfs/fuse/inode.c \
+	csvfs/fuse/kernel.c \
 	csvfs/fuse/locks.c \
 	csvfs/fuse/name_ops.c \
+	csvfs/fuse/pages.c \
 	csvfs/fuse/recover.c \
 	csvfs/fuse/session.c \
 	$(NULL)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Locks: the owner grants them; what it has granted is noted here, for the owner after it. A lock that waits has a thread of its
- * own, so that it does not take one of those that serve everybody.
+ * own, so that it does not take one of those that serve everybody; so has one of a file that is mapped and that others use: what
+ * was changed under a lock is written back before that is given up, and what others have changed is seen under the next one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -186,21 +187,26 @@ static void reply_lock(fuse_req_t req, const struct lock_job *j, int error)
 
 static void run(struct lock_job *j)
 {
-	bool wait = j->call.q.lock.wait;
+	const struct vol_lock *q = &j->call.q.lock;
+	bool wait = q->wait;
 	int error;
 
+	if (q->type == F_UNLCK && pages_shared(j->inode))
+		pages_drop(j->inode);
 	if (wait)
 		fuse_req_interrupt_func(j->req, interrupted, j);
 	error = wait && fuse_req_interrupted(j->req) ? -EINTR : session_ask(&j->call);
 	if (wait)
 		fuse_req_interrupt_func(j->req, NULL, NULL); /* waits for one that is running */
+	if (!error && !q->test && q->type != F_UNLCK && pages_shared(j->inode))
+		pages_drop(j->inode);
 	reply_lock(j->req, j, error);
 	call_done(&j->call);
 	inode_put(j->inode, 1);
 	free(j);
 }
 
-static void *run_waiting(void *data)
+static void *run_in_thread(void *data)
 {
 	run(data);
 	return NULL;
@@ -226,15 +232,16 @@ static void ask(fuse_req_t req, fuse_ino_t ino, const struct handle *h, const st
 	j->call.q.lock = *q;
 	j->call.answered = lock_answered;
 	j->call.user = j->inode;
-	if (!q->wait) {
+	if (!q->wait && (q->test || !pages_shared(j->inode))) {
 		run(j);
 		return;
 	}
-	j->call.kind = PENDING_WAIT;
+	if (q->wait)
+		j->call.kind = PENDING_WAIT;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 << 10);
-	error = pthread_create(&thread, &attr, run_waiting, j);
+	error = pthread_create(&thread, &attr, run_in_thread, j);
 	pthread_attr_destroy(&attr);
 	if (!error)
 		return;

@@ -7,7 +7,8 @@
 
 struct recall_note {
 	struct io_recall recall;
-	uint64_t generation;
+	uint64_t generation, request, grant, offset, length;
+	uint32_t what;
 };
 
 void recalls_send(struct inode *i)
@@ -34,12 +35,35 @@ void recalls_send(struct inode *i)
 	pthread_cond_broadcast(&i->changed);
 }
 
-/* Names and attributes are not kept: nothing to give up. */
+/* Names and attributes are not kept: nothing to give up. inode.lock is held. */
+static void recall_do(struct inode *i, struct recall_note *n)
+{
+	extent_map_recall(&i->map, n->grant, n->what, n->offset, n->length);
+	/* A change of the size takes back everything around and behind it; what lies before the end says nothing of it. */
+	if (n->what & VOL_RECALL_EXTENTS) {
+		if (n->offset < i->end && n->length >= i->end - n->offset)
+			i->end = n->offset;
+		i->end_known = false;
+	}
+	i->seq++;
+	io_recall_begin(&i->drain, &n->recall, n->request, n->what, n->offset, n->length);
+	recalls_send(i);
+}
+
+void recalls_go_on(struct inode *i)
+{
+	struct recall_note *n = pages_deferred(i);
+
+	if (n)
+		recall_do(i, n);
+}
+
 void recall_received(const struct vol_message *m, uint64_t generation)
 {
 	const struct vol_recall *q = &m->recall;
 	struct inode *i = inode_find(&q->file);
 	struct recall_note *n;
+	bool deferred;
 
 	atomic_fetch_add(&csvfs.counters.recalls, 1);
 	if (!i) {
@@ -49,20 +73,15 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	n = malloc(sizeof(*n));
 	if (!n)
 		abort(); /* a recall that is not answered would stop the volume for all; this way the node is seen to be gone */
-	n->generation = generation;
+	*n = (struct recall_note){ .generation = generation, .request = m->request, .grant = q->grant, .offset = q->offset,
+				   .length = q->length, .what = q->what };
 	pthread_mutex_lock(&i->lock);
-	extent_map_recall(&i->map, q->grant, q->what, q->offset, q->length);
-	/* A change of the size takes back everything around and behind it; what lies before the end says nothing of it. */
-	if (q->what & VOL_RECALL_EXTENTS) {
-		if (q->offset < i->end && q->length >= i->end - q->offset)
-			i->end = q->offset;
-		i->end_known = false;
-	}
-	i->seq++;
-	io_recall_begin(&i->drain, &n->recall, m->request, q->what, q->offset, q->length);
-	recalls_send(i);
+	deferred = pages_before_recall(i, n, q->what);
+	if (!deferred)
+		recall_do(i, n);
 	pthread_mutex_unlock(&i->lock);
-	inode_put(i, 1);
+	if (!deferred)
+		inode_put(i, 1);
 }
 
 /* --- an owner that does not know us any more --- */

@@ -194,3 +194,20 @@ void claim_end(struct owner *o, uint64_t claim)
 	owner_pump(o);
 	pthread_mutex_unlock(&o->lock);
 }
+
+int claim_sole(struct owner *o, struct session *s, const struct file *file)
+{
+	uint64_t claim;
+	bool other;
+	int ret;
+
+	pthread_mutex_lock(&o->lock);
+	other = grant_other_sole(o->grants, &file->fid, s->slot);
+	pthread_mutex_unlock(&o->lock);
+	if (!other)
+		return 0;
+	ret = claim_take(o, s, file, VOL_RECALL_SOLE, 0, NO_END, &claim);
+	if (!ret)
+		claim_end(o, claim);
+	return ret;
+}

@@ -106,7 +106,9 @@ int do_read(struct request *r)
 	if (q->size > VOL_IO_MAX || q->offset > INT64_MAX - VOL_IO_MAX)
 		ret = -EINVAL;
 	else
-		ret = handle_reads(h) ? read_range(r, h, q->offset, q->size) : -EBADF;
+		ret = handle_reads(h) ? claim_sole(r->owner, r->session, h->file) : -EBADF;
+	if (!ret)
+		ret = read_range(r, h, q->offset, q->size);
 	handle_put(r->owner, h);
 	return ret;
 }
@@ -121,7 +123,8 @@ struct write {
 	const uint8_t *data;
 	size_t len;
 	uint64_t offset;
-	bool append;
+	size_t whole; /* len, before the size was looked at */
+	bool append, within;
 	uint64_t size, blocks;	  /* of the file, before */
 	uint64_t claim, from, to; /* what is claimed */
 	struct file_range range;
@@ -136,6 +139,8 @@ static int look(struct write *w)
 	w->blocks = attr.blocks;
 	if (w->append)
 		w->offset = attr.size;
+	if (w->within)
+		w->len = w->offset >= w->size ? 0 : w->whole < w->size - w->offset ? w->whole : w->size - w->offset;
 	return ret || w->offset <= INT64_MAX - w->len ? ret : -EFBIG;
 }
 
@@ -147,6 +152,10 @@ static void touched(const struct write *w, uint64_t *ret_from, uint64_t *ret_to)
 	uint64_t end = w->offset + w->len;
 	bool longer = end > w->size;
 
+	if (!w->len) {
+		*ret_from = *ret_to = 0; /* all of it is behind the end */
+		return;
+	}
 	*ret_from = longer && w->size < w->offset ? down(w->size, block) : down(w->offset, block);
 	*ret_to = longer ? NO_END : up(end, block);
 }
@@ -259,7 +268,7 @@ static int write_do(struct write *w, bool sync, struct vol_attr *ret_attr)
 	int ret;
 
 	do
-		ret = write_bytes(w);
+		ret = w->len ? write_bytes(w) : 0;
 	while (room_comes(w->owner, ret));
 	files_mark_unsynced(w->file);
 	if (!ret && sync && fdatasync(w->fd))
@@ -372,7 +381,9 @@ int do_write(struct request *r)
 			   .data = q->bytes.data,
 			   .len = q->bytes.len,
 			   .offset = q->offset,
-			   .append = q->append };
+			   .whole = q->bytes.len,
+			   .append = q->append,
+			   .within = q->within && !q->append };
 	int ret = 0;
 
 	if (!h)
@@ -437,6 +448,8 @@ int do_copy(struct request *r)
 		    (from->file == to->file && apart < q->length))
 			ret = -EINVAL;
 		else
+			ret = claim_sole(r->owner, r->session, from->file);
+		if (!ret)
 			ret = copy_range(r, from, to);
 	}
 	handle_put(r->owner, from);

@@ -122,7 +122,14 @@ static int lend(struct request *r, struct file *file)
 		return n;
 	r->answer.extents.file = file->fid;
 	range = lease_range(q, o->mount.device.sector, attr.size);
-	if (!file->lendable || range.from >= range.to || !note_lease(r, file, &range, &given))
+	if (!file->lendable || range.from >= range.to)
+		return 0;
+	if (!q->reclaim) {
+		n = claim_sole(o, r->session, file);
+		if (n)
+			return n;
+	}
+	if (!note_lease(r, file, &range, &given))
 		return 0;
 	list = malloc(sizeof(*list) * VOL_EXTENTS_MAX);
 	n = list ? find_blocks(r, file, fd, &range, list) : -ENOMEM;

@@ -221,6 +221,11 @@ int claim_take(struct owner *o, struct session *s, const struct file *file, uint
 /* The same, of all of a file, for the owner itself; -ETIMEDOUT after timeout_ms. */
 int claim_take_all(struct owner *o, const struct vol_fid *file, uint32_t timeout_ms, uint64_t *ret_claim);
 void claim_end(struct owner *o, uint64_t claim);
+/*
+ * Before `s` reads the file or gets a lease of it: who has the sole right may have changed it in memory (a mapping), and
+ * writes that back. 0, or NO_ANSWER.
+ */
+int claim_sole(struct owner *o, struct session *s, const struct file *file);
 /* What core has to do, after each call of it. owner.lock is held. */
 void owner_pump(struct owner *o);
 void recalls_forget(struct owner *o, uint32_t slot); /* the session is gone; owner.lock is held */

@@ -6,9 +6,10 @@ import sys
 
 import csvrig
 from csvfs_nodes_test import Agent
-from labtest import check, check_equal, main
+from labtest import check, check_equal, eventually, main
 
 KIB, MIB = 1 << 10, 1 << 20
+CASES = os.environ.get('CSVFS_DATA_CASES', '').split()  # all when empty
 
 
 def agent_on(rig, n, name):
@@ -75,7 +76,145 @@ def becomes_direct(rig, a, b):
     a('cl("f"); cl("g")')
 
 
-LIST = [thin, becomes_direct]
+def mapped_alone(_rig, a, b):
+    """What one node stores is there for the other's first read, without msync; and is not written when it has been cut off."""
+    a('op("f", "f", "creat"); wr("f", bytes(20000), 0); wr("f", bytes(4096), 0)')
+    a('m = mmap.mmap(fds["f"], 20000); m[0:5] = b"store"; m[19990:20000] = b"at the end"')
+    check_equal(b('get("f")[:5]'), b'store', 'read by the other node')
+    check_equal(b('get("f")[19990:]'), b'at the end', 'the end')
+    a('wr("f", b"written", 4096)')
+    check_equal(a('m[4096:4103]'), b'written', 'written and mapped on one node')
+    a('m[4096:4103] = b"mapped!"')
+    check_equal(a('rd("f", 7, 4096)'), b'mapped!', 'mapped and read on one node')
+    b('os.truncate("f", 4096)')
+    check_equal(a('fst("f")')['size'], 4096, 'cut off by the other node')
+    a('m[0:5] = b"again"; m.flush(0, 4096); m.close()')
+    check_equal(b('get("f")')[:5], b'again', 'after msync')
+    check_equal(b('st("f")')['size'], 4096, 'pages behind the end do not make it longer')
+    a('cl("f"); op("g", "g", "creat"); wr("g", bytes(5000), 0); m = mmap.mmap(fds["g"], 5000); m[4000:4005] = b"small"')
+    check_equal(b('get("g")[4000:4005]'), b'small', 'a small file')
+    a('m.close(); cl("g")')
+
+
+def mapped_by_two(_rig, a, b):
+    for agent in (a, b):
+        agent('op("f", "f", "creat")')
+    a('wr("f", bytes(16384), 0)')
+    for agent in (a, b):
+        agent('m = mmap.mmap(fds["f"], 16384); m[0]')
+    for i in range(5):
+        for one, other in ((a, b), (b, a)):
+            one('posix("f", 1, 0, 0, True)')
+            one(f'm[100:105] = b"{i:05d}"; m[5000:5005] = b"{i:05d}"; posix("f", 2)')
+            other('posix("f", 1, 0, 0, True)')
+            check_equal(other('m[100:105] + m[5000:5005]'), b'%05d' % i * 2, 'stored under a lock, seen under the next one')
+            check_equal(other('rd("f", 5, 5000)'), b'%05d' % i, 'and read')
+            other(f'wr("f", b"w{i:04d}", 5000)')
+            check_equal(other('m[5000:5005]'), b'w%04d' % i, 'written here')
+            other('posix("f", 2)')
+            one('posix("f", 0, 0, 0, True)')
+            check_equal(one('m[5000:5005]'), b'w%04d' % i, 'written under a lock, seen in the mapping under the next one')
+            one('posix("f", 2)')
+    # Without a lock it takes until the file is looked at again.
+    b('wr("f", b"no lock", 9000)')
+    eventually(lambda: a('m[9000:9007]') == b'no lock', 20, 'a sees in its mapping what b has written')
+    a('m[9000:9007] = b"a store"; m.flush()')
+    eventually(lambda: b('m[9000:9007]') == b'a store', 20, 'b sees in its mapping what a has synced')
+    a('m.close(); cl("f")')
+    b('m.close(); cl("f")')
+
+
+STORES = """
+op("f", "f")
+m = mmap.mmap(fds["f"], 262144)
+for i in range(n):
+    m[k + i % 8 * 8192] = 1 + i % 255
+    m[k + 65536 + i % 8 * 8192] = i % 100
+    wr("f", bytes([1 + i % 255]), k + 300 + i % 8 * 8192)
+m.flush()
+m.close()
+cl("f")
+"""
+
+
+def mapped_while_written(_rig, a, b):
+    """Pages are dropped for recalls while both sides write and store: nobody waits for himself, nothing is lost."""
+    a(f'put("f", bytes({256 * KIB}))')
+    n = 300
+    for k, agent in ((0, a), (4096, b)):
+        agent.begin(f'exec({STORES!r}, globals() | {{"k": {k}, "n": {n}}})')
+    for agent in (a, b):
+        check_equal(agent.end(), None, 'stores and writes')
+    last = [1 + i % 255 for i in range(n - 8, n)]
+    for agent in (a, b):
+        got = agent('get("f")')
+        for k in (0, 4096):
+            for i in range(n - 8, n):
+                at = k + i % 8 * 8192
+                check_equal((got[at], got[at + 300]), (last[i - n + 8],) * 2, f'byte {at} and {at + 300}')
+
+
+INSERTS = """
+import sqlite3, sys
+c = sqlite3.connect("db", timeout=50, isolation_level=None)
+for i in range(100):
+    c.execute("begin immediate")
+    n = c.execute("select count(*) from t").fetchone()[0]
+    c.execute("insert into t values(?, ?)", (n, sys.argv[1] * 500))
+    c.execute("commit")
+"""
+
+
+def sqlite(_rig, a, b):
+    """A database in WAL mode, from processes of one node; then from the other node."""
+    a('import sqlite3; c = sqlite3.connect("db", timeout=50)')
+    check_equal(a('c.execute("pragma journal_mode=wal").fetchone()'), ('wal',), 'WAL mode')
+    a('c.execute("create table t(a, b)"); c.commit(); c.close()')
+    a(f'w = [subprocess.Popen([sys.executable, "-c", {INSERTS!r}, name]) for name in "xyz"]')
+    check_equal(a('[p.wait() for p in w]'), [0, 0, 0], 'three writers')
+    for agent in (a, b):
+        agent('import sqlite3; c = sqlite3.connect("db", timeout=50)')
+        check_equal(agent('c.execute("select count(*), count(distinct a), max(a) from t").fetchone()'), (300, 300, 299), 'rows')
+        check_equal(agent('c.execute("pragma integrity_check").fetchone()'), ('ok',), 'integrity')
+        agent('c.close()')
+
+
+def synced_mapping(rig, a, b):
+    """msync is as good as fsync: the node is gone, the data are not."""
+    a(f'put("f", bytes({64 * KIB})); op("f", "f"); m = mmap.mmap(fds["f"], {64 * KIB})')
+    a('m[0:6] = b"synced"; m[50000:50006] = b"synced"; m.flush()')
+    node = rig.node(2)
+    gone = node.incarnation
+    node.power_loss()
+    rig.fenced(node, gone)
+    got = b('get("f")')
+    check_equal((got[0:6], got[50000:50006]), (b'synced', b'synced'), 'after the power loss of the node')
+    node.power_on()
+    node.start_client()
+    node.wait_client()
+
+
+def no_shared_maps(rig, _a, b):
+    """As on a kernel that does not offer them."""
+    node = rig.node(2)
+    node.end_client()
+    node.client_options = ['--no-shared-maps']
+    node.start_client()
+    node.wait_client()
+    again = agent_on(rig, 2, 'no_shared_maps')
+    again(f'put("f", b"private" * 1000); op("f", "f")')
+    check_equal(again('mmap.mmap(fds["f"], 7000)'), '!ENODEV', 'MAP_SHARED')
+    check_equal(again('mmap.mmap(fds["f"], 7000, flags=mmap.MAP_PRIVATE)[:7]'), b'private', 'MAP_PRIVATE')
+    again.close()
+    check_equal(b('mread("f", 7, 0)'), b'private', 'mapped on another node')
+    node.end_client()
+    node.client_options = []
+    node.start_client()
+    node.wait_client()
+
+
+# synced_mapping and no_shared_maps take node 2's csvfs away from under the agent.
+LIST = [thin, becomes_direct, mapped_alone, mapped_by_two, mapped_while_written, sqlite, synced_mapping, no_shared_maps]
 
 
 def test_data():
@@ -84,7 +223,7 @@ def test_data():
     csvrig.private_mounts()
     with csvrig.rig(3, label='-data') as rig:
         rig.start()
-        for case in LIST:
+        for case in [c for c in LIST if c.__name__ in CASES or not CASES]:
             agents = [agent_on(rig, n, case.__name__) for n in (2, 3)]
             try:
                 case(rig, *agents)

@@ -129,7 +129,8 @@ class Agent:
         self.process.wait()
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of one that has ended by itself
+            self.process.stdin.close()
         self.process.wait()
 
 

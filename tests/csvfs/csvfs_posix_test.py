@@ -21,9 +21,7 @@ DIFFERENCES = [
     (r'open_flags/(link_to_)?directory_tmpfile: ', _TMPFILE),
     (r'open_unnamed/(link_later|excl_cannot_be_linked): ', _TMPFILE),
     (r'direct_io/at_(100_512_memory_0|0_100_memory_0|0_4096_memory_1|1_1_memory_1): ', _UNALIGNED),
-    (r'mapped/', 'MAP_SHARED is not there yet'),
     (r'locks_conflicts/ofd_in_one_process: ', 'libfuse does not tell which locks belong to an open file'),
-    (r'^.\d+ cases, ', 'the number of lines follows from the others'),
 ]
 XFS_DIFFERENCES = [
     (r'truncation/same_size_and_times: mtime ', 'XFS changes no time when a path is cut to the size it has; the owner cuts an open file'),

@@ -147,6 +147,7 @@ class Node:
         self.owner = None
         self.incarnation = 0    # of the client that runs or ran last
         self.redirected = False
+        self.client_options = []
 
     # -- the host
 
@@ -296,7 +297,7 @@ class Rig:
 
     def client_argv(self, node):
         return [program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
-                '--node', node.n, '--incarnation', node.incarnation, MOUNT]
+                '--node', node.n, '--incarnation', node.incarnation, *node.client_options, MOUNT]
 
     def format(self):
         self.node(1).run(program('csvfs-admin'), 'create', '--label', 'lab', '--filesystem', self.filesystem, '/dev/lun', timeout=120)

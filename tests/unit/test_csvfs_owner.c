@@ -174,9 +174,13 @@ static void test_leases(void)
 	CHECK_EQ(lease(&a, 6, true, false, &e), 1);
 	CHECK(e.offset == 0 && e.length >= 4096);
 	CHECK_EQ(a.frame.m.extents.sole, 1);
-	/* What is written on the device is what the other session reads through the owner. */
+	/* What is written on the device is what the other session reads through the owner, once nobody has the file alone. */
 	device_put(&e, 0x5a);
 	memset(x, 0x5a, sizeof(x));
+	m = (struct vol_message){ .type = VOL_READ, .request = b.next++, .read = { .handle = 6, .size = 1 } };
+	peer_send(&b, &m);
+	take_recall(&a, &f);
+	CHECK_EQ(peer_wait(&b, m.request), 0);
 	CHECK(reads_as(&b, 6, 0, x, 4096));
 	/* A part of a sector waits until the holder has given it up. */
 	m = write_question(6, 10, "part", 4);
@@ -479,6 +483,51 @@ static void test_power_loss(bool xfs)
 	loop_free(&live);
 }
 
+/* A page of a mapping never makes the file longer. */
+static void test_within(void)
+{
+	struct vol_message m;
+	struct vol_fid f;
+
+	CHECK_EQ(create(&a, "mapped", 60, &f), 0);
+	CHECK_EQ(write_at(&a, 60, 0, pattern, 5000), 0);
+	m = write_question(60, 4096, pattern + 1, 4096);
+	m.write.within = 1;
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(a.frame.m.written.size, 5000 - 4096);
+	CHECK_EQ(a.frame.m.written.attr.size, 5000);
+	CHECK(reads_as(&a, 60, 4096, pattern + 1, 5000 - 4096));
+	m = write_question(60, 8192, pattern, 4096);
+	m.write.within = 1;
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(a.frame.m.written.size, 0);
+	CHECK_EQ(a.frame.m.written.attr.size, 5000);
+	CHECK_EQ(release(&a, 60), 0);
+}
+
+/* Who has a file alone may have changed it in memory: it is asked before anybody else reads. */
+static void test_sole(void)
+{
+	struct vol_extent e = { 0 };
+	struct vol_message m = { .type = VOL_READ, .read = { .handle = 61, .size = 4096 } };
+	struct vol_fid f;
+
+	CHECK_EQ(create(&a, "alone", 61, &f), 0);
+	CHECK_EQ(write_at(&a, 61, 0, pattern, 65536), 0);
+	CHECK_EQ(lease(&a, 61, true, false, &e), 1);
+	CHECK(a.frame.m.extents.sole);
+	CHECK_EQ(open_file(&b, &f, 61, false), 0);
+	m.request = b.next++;
+	peer_send(&b, &m);
+	CHECK(peer_quiet(&b));
+	take_recall(&a, &f);
+	CHECK_EQ(peer_wait(&b, m.request), 0);
+	CHECK_EQ(lease(&b, 61, true, false, &e), 1);
+	CHECK(!b.frame.m.extents.sole);
+	CHECK_EQ(release(&a, 61), 0);
+	CHECK_EQ(release(&b, 61), 0);
+}
+
 static void run(const char *filesystem)
 {
 	rig_start(filesystem);
@@ -488,6 +537,8 @@ static void run(const char *filesystem)
 	test_names();
 	test_data();
 	test_leases();
+	test_within();
+	test_sole();
 	test_orphan();
 	test_locks();
 	test_new_owner();

@@ -85,6 +85,7 @@ static void test_recall_before_change(void)
 	CHECK_EQ(lend(&file_a, 0, 0, 4096, &g), GRANT_NOW);
 	CHECK(g.sole);
 	CHECK(grant_is_sole(table, &file_a, 0));
+	CHECK(grant_other_sole(table, &file_a, 1) && !grant_other_sole(table, &file_a, 0) && !grant_other_sole(table, &file_b, 1));
 	c = claim(&file_a, EXTENTS, 1000, ALL, NULL, 0);
 	CHECK(!grant_claim_ready(table, c));
 	/* The asking session too. */
