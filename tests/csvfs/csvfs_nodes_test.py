@@ -72,6 +72,11 @@ def counted(path, n, kind):
         elif kind == 'ofd': ofd('_', 2, 0, 8)
         else: posix('_', 2, 0, 8)
     cl('_')
+def collapses(path):
+    # FUSE lets no file system do it: then there is nothing to compare.
+    r = subprocess.run(['fallocate', '-c', '-o', '0', '-l', '65536', path], capture_output=True, text=True)
+    assert not r.returncode or 'not supported' in r.stderr, r.stderr
+    return not r.returncode
 def falloc(*words): subprocess.run(['fallocate', *words], check=True)
 os.chdir(sys.argv[1])
 print('ready', flush=True)
@@ -289,9 +294,9 @@ def holes(a, b, _c):
     check_equal(b('rd("f", 5, 100000)'), bytes(5), 'punched')
     b('wr("f", b"again", 100000)')
     check_equal(a('rd("f", 7, 99999)'), b'\0again\0', 'written into the hole')
-    a('falloc("-c", "-o", "0", "-l", "65536", "f")')
-    check_equal(b('rd("f", 5, 100000 - 65536)'), b'again', 'collapsed')
-    check_equal(b('fst("f")')['size'], 400000 - 65536, 'size')
+    if a('collapses("f")'):
+        check_equal(b('rd("f", 5, 100000 - 65536)'), b'again', 'collapsed')
+        check_equal(b('fst("f")')['size'], 400000 - 65536, 'size')
 
 
 def direct(a, b, _c):

@@ -27,7 +27,7 @@ XFS_DIFFERENCES = [
     (r'truncation/same_size_and_times: mtime ', 'XFS changes no time when a path is cut to the size it has; the owner cuts an open file'),
 ]
 SECTOR_DIFFERENCES = [
-    (r'direct_io/at_\d+_(512|1536)_memory_', _UNALIGNED),
+    (r'direct_io/at_(\d+_(512|1536)|32256_4096)_memory_', _UNALIGNED),
 ]
 
 

@@ -97,7 +97,7 @@ static void fill_field(struct vol_message *m, const struct volume_field *f, size
 static size_t field_width(const struct vol_message *m, const struct volume_field *f)
 {
 	static const size_t width[] = { [VT_U8] = 1, [VT_U16] = 2, [VT_U32] = 4, [VT_U64] = 8, [VT_CRED] = 14 + 8, [VT_ATTR] = 76,
-					[VT_LATENCY] = 8 * VOL_LATENCY_BUCKETS };
+					[VT_LATENCY] = 8 * (size_t)VOL_LATENCY_BUCKETS };
 	const void *at = (const uint8_t *)m + f->offset;
 
 	if (f->type == VT_FNAME || f->type == VT_TEXT)
