@@ -57,6 +57,12 @@ def have_programs():
     return not missing
 
 
+def ended(process):
+    """Waits for what Node.start() started. nsenter stops itself when its child is stopped, and would reap it never."""
+    process.send_signal(signal.SIGCONT)
+    process.wait(READY_S)
+
+
 class San:
     """One disk; attach() gives a path to it, a loop device of its own."""
 
@@ -183,7 +189,7 @@ class Node:
         self.rig.lab.ask('kill', host=self.name, process='all')
         for process in (self.client, self.owner):
             if process:
-                process.wait()
+                ended(process)
         self.client = self.owner = None
 
     def power_on(self):
@@ -229,7 +235,7 @@ class Node:
         else:
             self.rig.lab.ask('kill', host=self.name, process=process)
         try:
-            which.wait(READY_S)
+            ended(which)
         except subprocess.TimeoutExpired:
             raise LabError(f'{process} on {self.name} does not end after SIG{how}') from None
 
