@@ -507,12 +507,24 @@ static int fill(struct link *l, uint8_t *buf, size_t *len, size_t want, int64_t 
 	return 0;
 }
 
-/* Fields before the payload, for messages whose payload goes to or comes from O_DIRECT. */
+/* Fields before the payload, counted from volume.def, for messages whose payload goes to or comes from O_DIRECT: of numbers only. */
+enum {
+	WIDTH_U8 = 1, WIDTH_U16 = 2, WIDTH_U32 = 4, WIDTH_U64 = 8, WIDTH_FNAME = 0, WIDTH_TEXT = 0, WIDTH_FID = 0, WIDTH_CRED = 0,
+	WIDTH_ATTR = 0, WIDTH_LATENCY = 0, WIDTH_BYTES = 0,
+#define VOL(number, symbol, name, kind, answer, help) BEFORE_PAYLOAD_OF_##symbol = 0
+#define VFIELD(parent, type, member, help) + WIDTH_##type
+#define VOL_END(name) ,
+#include "proto/volume.def"
+#undef VOL
+#undef VFIELD
+#undef VOL_END
+};
+
 static size_t bytes_before_payload(uint16_t type)
 {
 	switch (type) {
-	case VOL_WRITE: return 8 + 8 + 1 + 1;
-	case VOL_DATA: return 8;
+	case VOL_WRITE: return BEFORE_PAYLOAD_OF_VOL_WRITE;
+	case VOL_DATA: return BEFORE_PAYLOAD_OF_VOL_DATA;
 	default: return 0;
 	}
 }
