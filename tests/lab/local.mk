@@ -15,6 +15,8 @@ root_tests += \
 	tests/lab/lab_scenarios_test.py \
 	tests/lab/lab_ring_test.py \
 	tests/lab/lab_tracker_test.py \
+	tests/lab/lab_volume_faults_test.py \
+	tests/lab/lab_volume_test.py \
 	tests/lab/lab_watchdog_test.py \
 	$(NULL)
 
@@ -34,6 +36,7 @@ test_data += \
 	tests/lab/labserver.py \
 	tests/lab/labtest.py \
 	tests/lab/labtrack.c \
+	tests/lab/labvolume.py \
 	tests/lab/labwatch.c \
 	tests/lab/observer.py \
 	tests/lab/outside.sh \

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shared volumes under clusterd when something is lost: clusterd itself, csvfs, a node that leaves, one that is cut off."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import labtest  # noqa: E402
+import labvolume  # noqa: E402
+from labtest import check, check_equal, eventually  # noqa: E402
+from labvolume import FAIL_OVER_S, PLACE, UP_S, Writer, step  # noqa: E402
+
+
+def drain(rig, owner):
+    """Ownership follows a drain; the volume stays mounted on the node."""
+    rig.ctl('node', 'drain', owner)
+    new = eventually(lambda: rig.role('volume.v1')['owner'] not in ('', None, owner) and rig.wait_role('volume.v1'), FAIL_OVER_S,
+                     f'{owner} is drained')
+    check(new != owner, f'{owner} was drained and still owns the volume')
+    rig.wait_mounted([owner])
+    rig.ctl('node', 'resume', owner)
+    return new
+
+
+def restart_clusterd(rig, owner):
+    """A clusterd that dies and comes back finds csvfs and csvfs-owner as they were; nobody sees anything of it."""
+    writer = Writer(rig, owner, 'restart')
+    pids = {host: rig.csvfs_pid(host) for host in rig.names}
+    owner_pid = rig.run(owner, 'cat', '/run/clusterd/volumes/v1.owner.process')
+    for host in rig.names:
+        before = rig.incarnation(owner, host)
+        rig.lab.ask('kill', host=host, process='clusterd')
+        rig.lab.ask('restart', host=host, process='clusterd')
+        eventually(lambda h=host, b=before: rig.incarnation(h, h) not in (None, b) and rig.cluster.all_online(), UP_S,
+                   f'{host} is online again')
+    writer.wait_acks(50)
+    check_equal({host: rig.csvfs_pid(host) for host in rig.names}, pids, 'csvfs after restarts of clusterd')
+    check_equal(rig.run(owner, 'cat', '/run/clusterd/volumes/v1.owner.process'), owner_pid, 'csvfs-owner after restarts of clusterd')
+    check_equal(rig.wait_role('volume.v1'), owner, 'owner after restarts of clusterd')
+    writer.stop(next(h for h in rig.names if h != owner))
+
+
+def lose_csvfs(rig, owner):
+    """csvfs that is killed is started again; its old leases hold up nobody, and its node is not fenced for them."""
+    victim = next(h for h in rig.names if h != owner)
+    boots = {h['name']: h['boots'] for h in rig.cluster.status()}
+    writer = Writer(rig, owner, 'lose_csvfs')
+    rig.run(victim, 'sh', '-c', f'exec 3<>{PLACE}/v1/lose_csvfs; dd if={PLACE}/v1/lose_csvfs of=/dev/null bs=4k 2>/dev/null')
+    pid = rig.csvfs_pid(victim)
+    rig.run(victim, 'kill', '-9', str(pid))
+    eventually(lambda: rig.lab.exec(victim, 'cat', '/run/clusterd/volumes/v1.node.process').stdout.split()[:1] not in
+               ([], [str(pid)]), UP_S, f'csvfs on {victim} is started again')
+    rig.wait_mounted([victim])
+    rig.run(owner, 'truncate', '-s', '0', f'{PLACE}/v1/hello')  # recalls what was lent
+    writer.wait_acks(20)
+    writer.stop(victim)
+    check_equal({h['name']: h['boots'] for h in rig.cluster.status()}, boots, 'no host was fenced because csvfs died')
+
+
+def leave(rig, owner):
+    """A node that leaves in order has nothing mounted any more; busy files hold it up and are named."""
+    victim = next(h for h in rig.names if h != owner)
+    rig.run(victim, 'sh', '-c', f'cd {PLACE}/v1 && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/holder)')
+    rig.cluster.ctl(victim, 'node', 'stop', timeout=5)  # does not wait for the end of it
+    log = f'{rig.lab.run}/hosts/{victim}/log/clusterd/clusterd.log'
+
+    def named():
+        with open(log) as f:
+            return 'in use by sleep' in f.read()
+    eventually(named, UP_S, f'{victim} says who uses the volume')
+    check_equal(rig.mounts(victim), [f'{PLACE}/v1'], 'a volume in use stays mounted')
+    rig.run(victim, 'sh', '-c', 'kill $(cat /run/holder)')
+    eventually(lambda: not rig.mounts(victim), UP_S, f'{victim} has unmounted')
+    eventually(lambda: [n['state'] for n in rig.cluster.objects(owner, 'node') if n['name'] == victim] == ['down'], UP_S,
+               f'{victim} has left')
+    rig.lab.ask('restart', host=victim, process='clusterd')
+    eventually(rig.cluster.all_online, UP_S, f'{victim} is back')
+    rig.wait_mounted([victim])
+
+
+def test_losses():
+    with labvolume.volume_lab() as rig:
+        owner = rig.make()
+        rig.run(owner, 'touch', f'{PLACE}/v1/hello')
+        step('drain')
+        owner = drain(rig, owner)
+        step('restart of clusterd')
+        restart_clusterd(rig, owner)
+        step('csvfs dies')
+        lose_csvfs(rig, owner)
+        step('a node leaves')
+        leave(rig, owner)
+
+
+def test_isolated():
+    """A node without quorum and without a fence ends its csvfs before T_stop: only then is what it had given to others."""
+    with labvolume.volume_lab(fence=None) as rig:
+        owner = rig.make()
+        victim = next(h for h in rig.names if h != owner)
+        others = [h for h in rig.names if h != victim]
+        writer = Writer(rig, others[-1], 'isolated')
+        boots = {h['name']: h['boots'] for h in rig.cluster.status()}
+        lent = f'{PLACE}/v1/isolated'
+        rig.run(victim, 'dd', f'if={lent}', f'of={lent}.copy', 'bs=64k', 'conv=fsync')
+        rig.lab.ask('cut', groups=[[victim], others])
+        eventually(lambda: not rig.mounts(victim), UP_S, f'{victim} has ended its csvfs')
+        step(f'{victim} is alone and has nothing mounted any more')
+        eventually(lambda: [n['state'] for n in rig.cluster.objects(owner, 'node') if n['name'] == victim] == ['down'],
+                   FAIL_OVER_S, f'T_stop has passed for {victim}')
+        rig.run(owner, 'truncate', '-s', '0', f'{lent}.copy')  # what it had is taken back
+        writer.wait_acks(50)
+        rig.lab.ask('heal')
+        eventually(rig.cluster.all_online, UP_S, f'{victim} is back')
+        rig.wait_mounted([victim])
+        writer.stop(victim)
+        check_equal({h['name']: h['boots'] for h in rig.cluster.status()}, boots, 'nobody was reset')
+
+
+if __name__ == '__main__':
+    if not labvolume.have_programs():
+        sys.exit(labtest.SKIP)
+    labtest.main(test_losses, test_isolated)
