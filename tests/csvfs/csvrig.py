@@ -243,6 +243,13 @@ class Node:
         self.end(self.owner, 'csvfs-owner', how)
         self.owner = None
 
+    def bury_owner(self):
+        """KILL, unless it has seen what befell its device, and ended by itself."""
+        with contextlib.suppress(LabError):
+            self.rig.lab.ask('kill', host=self.name, process='csvfs-owner')
+        ended(self.owner)
+        self.owner = None
+
     # -- csvfs
 
     def start_client(self):
