@@ -29,10 +29,12 @@ tests_csvfs_posix_suite_LDADD =
 
 root_tests += \
 	tests/csvfs/csvfs_data_test.py \
+	tests/csvfs/csvfs_database_test.py \
 	tests/csvfs/csvfs_faults_test.py \
 	tests/csvfs/csvfs_nodes_test.py \
 	tests/csvfs/csvfs_posix_test.py \
 	tests/csvfs/csvfs_san_test.py \
+	tests/csvfs/csvfs_stress_test.py \
 	$(NULL)
 test_data += \
 	tests/csvfs/README.md \
