@@ -105,6 +105,29 @@ int extents_find(int fd, uint64_t offset, uint64_t length, uint64_t size, uint32
 	return (int)n;
 }
 
+int extents_written(int fd, uint64_t offset, uint64_t length)
+{
+	uint64_t at = offset, end = sum(offset, length);
+	union map m;
+
+	while (at < end) {
+		int r = map_get(fd, &m, at, end);
+
+		if (r < 0)
+			return r;
+		if (!m.head.fm_mapped_extents)
+			return 0;
+		for (uint32_t i = 0; i < m.head.fm_mapped_extents; i++) {
+			const struct fiemap_extent *e = &m.head.fm_extents[i];
+
+			if (e->fe_logical > at || (e->fe_flags & ~(uint32_t)LENDABLE))
+				return 0;
+			at = sum(e->fe_logical, e->fe_length);
+		}
+	}
+	return 1;
+}
+
 static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
 	while (from < to) {

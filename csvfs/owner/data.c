@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "csvfs/io/extents.h"
 #include "csvfs/owner/names.h"
 #include "csvfs/owner/owner.h"
 
@@ -125,7 +126,8 @@ struct write {
 	uint64_t offset;
 	size_t whole; /* len, before the size was looked at */
 	bool append, within;
-	uint64_t size, blocks;	  /* of the file, before */
+	uint64_t size;		  /* of the file, before */
+	bool written;		  /* its blocks were, before: nothing but data changes */
 	uint64_t claim, from, to; /* what is claimed */
 	struct file_range range;
 };
@@ -136,7 +138,6 @@ static int look(struct write *w)
 	int ret = files_stat(w->file, &attr);
 
 	w->size = attr.size;
-	w->blocks = attr.blocks;
 	if (w->append)
 		w->offset = attr.size;
 	if (w->within)
@@ -262,11 +263,14 @@ static int write_bytes(struct write *w)
 	return ret;
 }
 
-/* What was allocated or has become longer is in the journal, the rest on the device, before it is answered [I8]. */
+/* The range of the file is held. */
 static int write_do(struct write *w, bool sync, struct vol_attr *ret_attr)
 {
-	int ret;
+	int ret = w->len ? extents_written(w->fd, w->offset, w->len) : 1;
 
+	if (ret < 0)
+		return ret;
+	w->written = ret;
 	do
 		ret = w->len ? write_bytes(w) : 0;
 	while (room_comes(w->owner, ret));
@@ -278,9 +282,13 @@ static int write_do(struct write *w, bool sync, struct vol_attr *ret_attr)
 	return ret;
 }
 
+/*
+ * That blocks were allocated or are written now, or that the file is longer, is in the journal, the rest on the device, before it
+ * is answered [I8]. Counting the blocks would not do: those that were only allocated (fallocate) are as many as before.
+ */
 static void commit_write(const struct write *w, const struct vol_attr *attr)
 {
-	if (attr->size != w->size || attr->blocks != w->blocks)
+	if (attr->size != w->size || !w->written)
 		commit_wait(&w->owner->committer);
 }
 

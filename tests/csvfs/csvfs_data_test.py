@@ -213,8 +213,30 @@ def no_shared_maps(rig, _a, b):
     node.wait_client()
 
 
+def owner_loses_power(rig, a, b):
+    """What the owner wrote for a node, without a sync: into a hole, over what is only allocated, and at the end."""
+    a(f'put("hole", b""); os.truncate("hole", {MIB}); falloc("-l", "{MIB}", "room"); put("end", b"x" * 5000)')
+    a('os.sync(); [op(f, f) for f in ("hole", "room", "end")]')
+    rig.node(2).ctl('client', 'redirect', 'on')
+    a('[wr(f, b"kept" * 1024, 8192) for f in ("hole", "end", "room")]')  # "room" last: the others commit all before them
+    owner = rig.owner_node
+    gone = owner.incarnation
+    owner.power_loss()
+    rig.own(rig.node(3))
+    rig.fenced(owner, gone)
+    rig.node(2).wait_client(('file-system-redirected',))
+    for name in ('hole', 'room', 'end'):
+        check(b(f'get("{name}")[8192:12288] == b"kept" * 1024'), f'what was written into {name} is lost')
+    rig.node(2).ctl('client', 'redirect', 'off')
+    owner.power_on()
+    owner.start_client()
+    owner.wait_client()
+    a('[cl(f) for f in ("hole", "room", "end")]')
+
+
 # synced_mapping and no_shared_maps take node 2's csvfs away from under the agent.
-LIST = [thin, becomes_direct, mapped_alone, mapped_by_two, mapped_while_written, sqlite, synced_mapping, no_shared_maps]
+LIST = [thin, becomes_direct, mapped_alone, mapped_by_two, mapped_while_written, sqlite, owner_loses_power, synced_mapping,
+        no_shared_maps]
 
 
 def test_data():

@@ -128,6 +128,28 @@ static void test_written(void)
 	close(fd);
 }
 
+/* A write of these changes data alone: not of a hole, of what is only allocated, or of a part of either. */
+static void test_data_alone(void)
+{
+	int fd = file_open(O_TRUNC);
+
+	CHECK_EQ(extents_written(fd, 0, sector), 0); /* empty */
+	write_pattern(fd, 0, MIB);
+	REQUIRE(!fallocate(fd, 0, 2 * MIB, MIB));
+	CHECK_EQ(extents_written(fd, 0, MIB), 1);
+	CHECK_EQ(extents_written(fd, 1, MIB - 2), 1);
+	CHECK_EQ(extents_written(fd, MIB - 1, 2), 0);
+	CHECK_EQ(extents_written(fd, 2 * MIB, sector), 0); /* unwritten */
+	write_pattern(fd, 2 * MIB, MIB / 16);
+	CHECK_EQ(extents_written(fd, 2 * MIB, MIB / 16), 1);
+	CHECK_EQ(extents_written(fd, 2 * MIB - 1, MIB / 16), 0);
+	CHECK_EQ(extents_written(fd, 2 * MIB, MIB / 16 + 1), 0);
+	CHECK_EQ(extents_written(fd, 4 * MIB, sector), 0); /* behind the end */
+	CHECK_EQ(extents_written(fd, MIB, 0), 1);
+	close(fd);
+	CHECK_EQ(extents_written(-1, 0, 1), -EBADF);
+}
+
 /* Holes, unwritten blocks and what lies behind the end are not lent; after extents_fill() they are, as zeros. */
 static void test_fill(void)
 {
@@ -270,6 +292,7 @@ static void all(const char *filesystem, uint32_t sector_size)
 
 	start(filesystem, sector_size);
 	test_written();
+	test_data_alone();
 	test_fill();
 	test_fill_tail();
 	test_dirty();
