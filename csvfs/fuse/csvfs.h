@@ -117,6 +117,7 @@ struct inode {
 	uint32_t mode;	/* the same, a hint */
 	uint64_t size; /* the same: what is behind it is not worth asking for a lease */
 	bool dirty, needs_sync, needs_flush;
+	pthread_mutex_t syncing; /* one at a time: the next one must not answer before what it finds done is done */
 	int64_t mtime_ns; /* when dirty */
 	struct range_wait *ranges;
 	struct held_lock *locks;

@@ -563,6 +563,7 @@ int inode_sync(struct inode *i, bool data_only)
 	int error = 0;
 
 	inode_touch(i);
+	pthread_mutex_lock(&i->syncing);
 	pthread_mutex_lock(&i->lock);
 	flush = i->needs_flush;
 	sync = i->needs_sync || !data_only;
@@ -585,6 +586,7 @@ int inode_sync(struct inode *i, bool data_only)
 		i->needs_sync |= sync;
 		pthread_mutex_unlock(&i->lock);
 	}
+	pthread_mutex_unlock(&i->syncing);
 	return error;
 }
 

@@ -43,6 +43,7 @@ static struct inode *inode_new(const struct vol_fid *fid)
 	i->refs = 1;
 	i->fid = *fid;
 	pthread_mutex_init(&i->lock, NULL);
+	pthread_mutex_init(&i->syncing, NULL);
 	pthread_cond_init(&i->changed, NULL);
 	extent_map_init(&i->map, NULL, 0);
 	io_drain_init(&i->drain);
@@ -87,6 +88,7 @@ static void inode_free(struct inode *i)
 	}
 	free(i->map.extents);
 	pthread_mutex_destroy(&i->lock);
+	pthread_mutex_destroy(&i->syncing);
 	pthread_cond_destroy(&i->changed);
 	free(i);
 }
