@@ -329,7 +329,8 @@ static int prepare(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files); /* a help, no condition */
 	error = device_open(&csvfs.device, csvfs.device_path, true);
 	if (error)
-		return fail(csvfs.device_path, error, "");
+		return fail(csvfs.device_path, error,
+			    error == -EROFS ? "the device is read-only; look at what exports it" : "");
 	error = trailer_find(&csvfs.trailer, &csvfs.device, &csvfs.header, why, sizeof(why));
 	if (error)
 		return fail(csvfs.device_path, error, why);

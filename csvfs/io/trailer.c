@@ -228,6 +228,25 @@ static int search(const struct device *d, uint8_t *buf, uint64_t end, struct tra
 	return damaged ? damaged : -ENOENT;
 }
 
+/* No trailer: a device without a volume, or one that has lost it, which must not be told to make a new one. */
+static void explain_missing(const struct device *d, char *error, size_t size)
+{
+	struct superblock s = { 0 };
+
+	if (superblock_read(d, &s) < 0 || s.kind == SUPERBLOCK_NONE)
+		snprintf(error, size, "no volume of csvfs; csvfs-admin create makes one");
+	else if (s.size > d->size)
+		snprintf(error, size,
+			 "the device has shrunk: its %s has %llu bytes, the device %llu; nothing was changed, give it its size "
+			 "back",
+			 superblock_kind_text(s.kind), (unsigned long long)s.size, (unsigned long long)d->size);
+	else
+		snprintf(error, size,
+			 "no volume of csvfs, but it carries %s; if it was a volume, its end has been overwritten or cut off: any "
+			 "Linux host can mount it, alone, and copy it",
+			 superblock_kind_text(s.kind));
+}
+
 int trailer_find(struct trailer *ret, const struct device *d, struct trailer_header *ret_header, char *error, size_t size)
 {
 	cleanup_free uint8_t *buf = device_buffer(CHUNK);
@@ -243,14 +262,15 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
 		r = end ? probe(d, end, buf, &h) : -ENOENT;
 	if ((r == -ENOENT || r == -EXDEV) && end)
 		r = search(d, buf, end, &h);
-	if (r < 0) {
+	if (r == -ENOENT)
+		explain_missing(&now, error, size);
+	else if (r < 0)
 		snprintf(error, size, "%s",
-			 r == -ENOENT	       ? "no volume of csvfs; csvfs-admin create makes one" :
 			 r == -EBADMSG	       ? "both headers of the volume are damaged; what has written to the device's end?" :
 			 r == -EPROTONOSUPPORT ? "the volume is of a newer format; a newer csvfs is needed" :
 						 strerror(-r));
+	if (r < 0)
 		return r;
-	}
 	*ret = (struct trailer){ .device = d, .at = h.at };
 	*ret_header = h;
 	return 0;

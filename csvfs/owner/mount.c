@@ -61,7 +61,7 @@ static int check_super(struct volume_mount *m, char *error, size_t size)
 		return refuse(ret, error, size, "its superblock cannot be read: %s", strerror(-ret));
 	m->xfs = super.kind == SUPERBLOCK_XFS;
 	unfit = trailer_unfit(&m->header, &super);
-	return unfit ? refuse(-EINVAL, error, size, "%s", unfit) : 0;
+	return unfit ? refuse(-EINVAL, error, size, "its %s %s; see csvfs-admin check", m->header.filesystem, unfit) : 0;
 }
 
 /* --- barrier --- */
@@ -90,6 +90,9 @@ static int judge_record(const struct volume_mount *m, const struct mount_options
 
 	if (ret == -EBADMSG && o->take_over)
 		return 0;
+	if (ret == -EBADMSG)
+		return refuse(ret, error, size,
+			      "its owner record is damaged; --take-over when surely no node has it mounted");
 	if (ret)
 		return refuse(ret, error, size, "its owner record cannot be read: %s", strerror(-ret));
 	if (found.epoch >= o->epoch)
@@ -162,14 +165,14 @@ static int mount_filesystem(struct volume_mount *m, char *error, size_t size)
 	struct statvfs s;
 
 	if (mount(m->device_path, m->dir, m->header.filesystem, flags, data))
-		return refuse(-errno, error, size, "mount: %s: see dmesg(1), check it with fsck on this node",
+		return refuse(-errno, error, size, "mount: %s: see dmesg(1); csvfs-admin check --repair mends it",
 			      strerror(errno));
 	m->mounted = true;
 	m->root_fd = open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root_fd < 0 || fstatvfs(m->root_fd, &s))
 		return refuse(-errno, error, size, "its root directory: %s", strerror(errno));
 	if (s.f_flag & ST_RDONLY)
-		return refuse(-EROFS, error, size, "it can only be mounted read-only: check it with fsck");
+		return refuse(-EROFS, error, size, "it can only be mounted read-only: csvfs-admin check --repair mends it");
 	m->block = (uint32_t)s.f_bsize;
 	return 0;
 }
@@ -179,7 +182,8 @@ static int open_device(struct volume_mount *m, const struct mount_options *o, ch
 	int ret = device_open(&m->device, o->device, true);
 
 	if (ret)
-		return refuse(ret, error, size, "%s", strerror(-ret));
+		return refuse(ret, error, size, "%s",
+			      ret == -EROFS ? "the device is read-only; look at what exports it" : strerror(-ret));
 	ret = trailer_find(&m->trailer, &m->device, &m->header, error, size);
 	return ret ? ret : check_super(m, error, size);
 }
@@ -209,7 +213,7 @@ static int take(struct volume_mount *m, const struct mount_options *o, char *err
 
 int mount_open(struct volume_mount *m, const struct mount_options *o, char *error, size_t size)
 {
-	char text[200] = "", gone[200];
+	char text[300] = "", gone[200];
 	int ret;
 
 	memset(m, 0, sizeof(*m));

@@ -23,15 +23,21 @@ static void status(struct owner *o, struct vol_status_is *s)
 {
 	struct session_set grace, silent;
 	struct grant_counts counts;
-	uint32_t sessions = 0;
+	uint32_t sessions = 0, unknown = 0; /* unknown: of records that cannot be read */
+	char damaged[100] = "";
 	uint64_t now = clock_ms(CLOCK_MONOTONIC);
 
 	pthread_mutex_lock(&o->lock);
 	grant_count(o->grants, &counts);
 	grant_grace_waits_for(o->grants, &grace);
 	grant_silent(o->grants, now > o->options.recall_ms ? now - o->options.recall_ms : 0, &silent);
-	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++)
+	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++) {
 		sessions += o->sessions[i] != NULL;
+		unknown += o->sessions[i] && !o->sessions[i]->id;
+	}
+	if (unknown)
+		snprintf(damaged, sizeof(damaged), "; %u of damaged records, to be given up by \"fenced 0 0\": see csvfs-owner(8)",
+			 unknown);
 	*s = (struct vol_status_is){
 		.state = VOL_DIRECT,
 		.reason = VOL_NO_REASON,
@@ -47,8 +53,8 @@ static void status(struct owner *o, struct vol_status_is *s)
 		.files = counts.files,
 		.handles = o->n_handles,
 	};
-	snprintf(s->text, sizeof(s->text), "%u sessions%s%s", sessions,
-		 o->grace ? ", grace: they reclaim what they had" : "", o->frozen ? ", frozen" : "");
+	snprintf(s->text, sizeof(s->text), "%u sessions%s%s%s", sessions,
+		 o->grace ? ", grace: they reclaim what they had" : "", damaged, o->frozen ? ", frozen" : "");
 	pthread_mutex_unlock(&o->lock);
 }
 

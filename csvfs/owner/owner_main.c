@@ -219,7 +219,11 @@ static void init(struct owner *o)
 {
 	struct rlimit files = { OPEN_FILES_MAX, OPEN_FILES_MAX };
 
-	setrlimit(RLIMIT_NOFILE, &files); /* less is possible: then fewer files can be open */
+	/* Without the right to more, all that is allowed: then fewer files can be open. */
+	if (setrlimit(RLIMIT_NOFILE, &files) && !getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	umask(0);
 	pthread_mutex_init(&o->last, NULL);
 	pthread_mutex_init(&o->names_lock, NULL);
@@ -319,7 +323,7 @@ static int serve(struct owner *o, struct volume_control **ret_control)
 static int run(struct owner *o, const sigset_t *signals)
 {
 	struct volume_control *control = NULL;
-	char error[300];
+	char error[400];
 	int ret = load(o), signal;
 
 	if (!ret) {
@@ -347,7 +351,7 @@ int owner_main(int argc, char **argv)
 	static struct owner owner;
 	struct owner *o = &owner;
 	sigset_t signals;
-	char error[300];
+	char error[400];
 	int ret = parse(&o->options, argc, argv);
 
 	if (ret)

@@ -35,6 +35,7 @@ root_tests += \
 	tests/csvfs/csvfs_posix_test.py \
 	tests/csvfs/csvfs_san_test.py \
 	tests/csvfs/csvfs_stress_test.py \
+	tests/csvfs/csvfs_trouble_test.py \
 	$(NULL)
 test_data += \
 	tests/csvfs/README.md \
