@@ -507,7 +507,7 @@ static int fill(struct link *l, uint8_t *buf, size_t *len, size_t want, int64_t 
 	return 0;
 }
 
-/* Fields before the payload, counted from volume.def, for messages whose payload goes to or comes from O_DIRECT: of numbers only. */
+/* Length of the fields before the payload, from volume.def. Where the payload goes to or comes from O_DIRECT they are numbers. */
 enum {
 	WIDTH_U8 = 1, WIDTH_U16 = 2, WIDTH_U32 = 4, WIDTH_U64 = 8, WIDTH_FNAME = 0, WIDTH_TEXT = 0, WIDTH_FID = 0, WIDTH_CRED = 0,
 	WIDTH_ATTR = 0, WIDTH_LATENCY = 0, WIDTH_BYTES = 0,
