@@ -17,7 +17,7 @@
  * simply not lent), or negative errno, -EINVAL: `align` is not a power of two.
  */
 int extents_find(int fd, uint64_t offset, uint64_t length, uint64_t size, uint32_t align, struct vol_extent *out, uint32_t max);
-/* 1: every block of [offset, offset + length) is allocated and written, so that writing it changes data alone; 0; negative errno. */
+/* 1: all of [offset, offset + length) is allocated and written, so that writing it changes data alone; 0; negative errno. */
 int extents_written(int fd, uint64_t offset, uint64_t length);
 /*
  * Makes every hole and unwritten block that [offset, offset + length) touches, as far as the size, written zeros; data
