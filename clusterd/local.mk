@@ -11,6 +11,8 @@ libcluster_daemon_a_SOURCES = \
 	clusterd/preflight.c \
 	clusterd/preflight.h \
 	clusterd/shell_vet.c \
+	clusterd/volume_count.c \
+	clusterd/volume_count.h \
 	clusterd/volume_report.c \
 	clusterd/volume_report.h \
 	clusterd/volume_users.c \
@@ -25,7 +27,10 @@ clusterd_clusterd_SOURCES = \
 	clusterd/shell_agents.c \
 	clusterd/shell_control.c \
 	clusterd/shell_private.h \
+	clusterd/shell_volume_orders.c \
+	clusterd/shell_volume_views.c \
 	clusterd/shell_volumes.c \
+	clusterd/shell_volumes.h \
 	clusterd/volume_mount.c \
 	clusterd/volume_mount.h \
 	clusterd/volume_ownership.c \

@@ -51,6 +51,14 @@ void shell_control_answer(struct shell *s, uint32_t conn, enum refusal refusal, 
 	send_last(s, conn, &m);
 }
 
+void shell_control_part(struct shell *s, uint32_t conn, const char *text)
+{
+	struct message m = { .type = ANSWER_PART };
+
+	m.answer_part.data = (struct span){ (const uint8_t *)text, strlen(text) };
+	send_message(s, conn, &m);
+}
+
 /* --- long answers --- */
 
 /* The next part, empty; NULL: there was no memory for it. */
@@ -523,7 +531,7 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 	case CTL_BACKUP: backup(s, conn, m.ctl_backup.path); break;
 	case CTL_METADATA: metadata(s, conn, m.ctl_metadata.agent); break;
 	case CTL_STOP: stop_request(s, conn, m.ctl_stop.force); break;
-	case CTL_VOLUMES: shell_volumes_answer(s, conn, m.ctl_volumes.volume); break;
+	case CTL_VOLUMES: shell_volumes_answer(s, conn, &m.ctl_volumes); break;
 	case CTL_VOLUME_ORDER: shell_volumes_order(s, conn, &m.ctl_volume_order); break;
 	case CTL_VET: shell_vet_change(s, conn, m.ctl_vet.ops.data, m.ctl_vet.ops.len, false); break;
 	default: shell_control_answer(s, conn, REFUSED_BAD_REQUEST, refusal_text(REFUSED_BAD_REQUEST)); break;

@@ -124,8 +124,9 @@ void shell_volumes_tick(struct shell *s);
 void shell_volumes_message(struct shell *s, uint32_t sender, const void *data, size_t len);
 /* ACTION_VOLUMES_END */
 void shell_volumes_kill(struct shell *s);
-/* How volumes do: JSON, see clusterctl(8). */
-void shell_volumes_answer(struct shell *s, uint32_t conn, const char *volume);
+/* How volumes do, as JSON: shell_volume_views.c. */
+void shell_volumes_answer(struct shell *s, uint32_t conn, const struct msg_ctl_volumes *m);
+/* Handed to the node that owns the volume: shell_volume_orders.c. */
 void shell_volumes_order(struct shell *s, uint32_t conn, const struct msg_ctl_volume_order *order);
 /* The epoch of an ownership whose start was ordered at this time of the replicated clock: ocf_clusterd_volume(7). */
 uint64_t shell_epoch(uint64_t since_ms, uint64_t op);
@@ -136,6 +137,8 @@ void shell_control_close(struct shell *s);
 void shell_control_reply(struct shell *s, const struct core_action *a);
 /* After each step: clients that wait for news get them. */
 void shell_control_news(struct shell *s);
+/* A part before the answer: progress. Who does not take it does without. */
+void shell_control_part(struct shell *s, uint32_t conn, const char *text);
 /* Text of any length, in parts. */
 void shell_control_answer_text(struct shell *s, uint32_t conn, const void *text, size_t len);
 /* Asks the cluster to drain this node and let it go, unless that is under way. */

@@ -19,37 +19,12 @@
 #include "clusterd/core/state.h"
 #include "clusterd/core/volume_use.h"
 #include "clusterd/log.h"
-#include "clusterd/shell_private.h"
-#include "clusterd/volume_mount.h"
-#include "clusterd/volume_ownership.h"
-#include "clusterd/volume_report.h"
+#include "clusterd/shell_volumes.h"
 #include "clusterd/volume_users.h"
 #include "text.h"
 
-#define MOUNTS_MAX (2 * VOLUME_MAX) /* those of volumes that are deleted or renamed end while new ones begin */
 #define REPORT_REPEAT_MS 5000
 #define PROGRAM_NODE "csvfs"
-#define ORDER_TIMEOUT_MS 55000
-
-struct volumes {
-	struct shell *shell;
-	struct mount_surroundings around;
-	char program[PATH_MAX];
-	struct volume_mount *mounts[MOUNTS_MAX];
-	uint32_t n_mounts;
-	struct volume_owner *owners[VOLUME_MAX + 1];
-	struct volume_reports *reports[NODE_MAX + 1];
-	struct mount_owner addresses[NODE_MAX + 1]; /* cache of this view: only node and address count */
-	uint64_t view;
-	uint64_t run, run_known; /* highest number given; highest that a majority knows */
-	struct tag run_tag;      /* position at which the state knew `run`; 0: it does not */
-	bool killed;             /* without quorum: nothing is started until this node takes part again */
-	bool told_up;            /* the core knows which can be used */
-	bool event_due, report_due;
-	uint64_t report_ms;
-	struct volume_mark up[VOLUME_MAX]; /* as told */
-	uint32_t n_up, n_alive;
-};
 
 /* --- what the state wants --- */
 
@@ -58,8 +33,7 @@ static const struct node *self_node(const struct volumes *v)
 	return state_node(core_state(v->shell->core), v->shell->self);
 }
 
-/* This node takes part, and nothing has been ended for want of quorum since. */
-static bool takes_part(const struct volumes *v)
+bool volumes_take_part(const struct volumes *v)
 {
 	const struct node *n = self_node(v);
 	struct core_status status;
@@ -224,7 +198,7 @@ static void tick_mount(struct volumes *v, struct volume_mount *m, uint64_t now_m
 static void tick_mounts(struct volumes *v, uint64_t now_ms)
 {
 	const struct state *s = core_state(v->shell->core);
-	bool part = takes_part(v), leaving = leaves(v);
+	bool part = volumes_take_part(v), leaving = leaves(v);
 
 	for (uint32_t id = 1; part && !leaving && id <= s->high[KIND_VOLUME]; id++)
 		if (state_volume(s, id))
@@ -272,7 +246,7 @@ static void drop_owner(struct volumes *v, uint32_t id)
 	v->owners[id] = NULL;
 }
 
-static struct volume_owner *owner_here(struct volumes *v, uint32_t id)
+struct volume_owner *volumes_owner_here(struct volumes *v, uint32_t id)
 {
 	const struct state *s = core_state(v->shell->core);
 	const struct volume *volume = state_volume(s, id);
@@ -342,12 +316,14 @@ static void tick_owners(struct volumes *v, uint64_t now_ms)
 
 		if (!v->owners[id] && (id > s->high[KIND_VOLUME] || !state_volume(s, id)))
 			continue;
-		o = owner_here(v, id);
+		o = volumes_owner_here(v, id);
 		if (!o)
 			continue;
 		note_ended(v, o);
+		v->report_due |= o->status_known && !o->status.frozen_ms != !o->frozen_told;
+		o->frozen_told = o->status_known && o->status.frozen_ms;
 		silent = owner_tick(o, now_ms, present);
-		if (silent && takes_part(v))
+		if (silent && volumes_take_part(v))
 			report_silent(v, o, silent);
 	}
 }
@@ -387,8 +363,9 @@ static void tell_core(struct volumes *v, uint64_t now_ms)
 	shell_step_later(v->shell, &e);
 }
 
-static struct volume_report report_of(const struct volume_mount *m, uint64_t now_ms)
+struct volume_report volumes_report(const struct volumes *v, const struct volume_mount *m, uint64_t now_ms)
 {
+	const struct volume_owner *owner = m->id < ARRAY_SIZE(v->owners) ? v->owners[m->id] : NULL;
 	struct volume_report r = { .volume = m->id, .number = m->number, .run = m->run };
 
 	r.known = m->alive && m->status_known;
@@ -396,235 +373,71 @@ static struct volume_report report_of(const struct volume_mount *m, uint64_t now
 	r.reason = r.known ? m->status.reason : VOL_NO_REASON;
 	r.owner = r.known ? m->status.owner_node : 0;
 	r.epoch = r.known ? m->status.epoch : 0;
+	r.device_size = r.known ? m->status.device_size : 0;
+	r.frozen_ms = owner && owner->status_known && owner->number == m->number ? owner->status.frozen_ms : 0;
 	text_copy(r.trouble, sizeof(r.trouble), m->trouble);
 	return r;
 }
 
-static void tell_others(struct volumes *v, uint64_t now_ms)
+int volumes_send(struct volumes *v, struct message *m)
 {
-	static uint8_t list[PAYLOAD_MAX], frame[FRAME_MAX];
-	struct message m = { .type = MSG_MOUNTS };
-	struct writer w = writer_of(list, sizeof(list));
+	static uint8_t frame[FRAME_MAX];
 	int len;
 
-	if (!takes_part(v) || (!v->report_due && (!v->n_mounts || now_ms - v->report_ms < REPORT_REPEAT_MS)))
+	m->cluster_id = core_state(v->shell->core)->cluster.cluster_id;
+	m->view = v->view;
+	m->sent_ms = clock_ms(CLOCK_REALTIME);
+	len = message_encode(m, frame, sizeof(frame));
+	return len < 0 ? len : ring_send(v->shell->ring, frame, (size_t)len);
+}
+
+static void tell_others(struct volumes *v, uint64_t now_ms)
+{
+	static uint8_t list[PAYLOAD_MAX];
+	struct message m = { .type = MSG_MOUNTS };
+	struct writer w = writer_of(list, sizeof(list));
+
+	if (!volumes_take_part(v) || (!v->report_due && (!v->n_mounts || now_ms - v->report_ms < REPORT_REPEAT_MS)))
 		return;
 	v->report_due = false;
 	v->report_ms = now_ms;
 	for (uint32_t i = 0; i < v->n_mounts && i < VOLUME_MAX; i++) {
-		struct volume_report r = report_of(v->mounts[i], now_ms);
+		struct volume_report r = volumes_report(v, v->mounts[i], now_ms);
 
 		/* Of two of one volume the older one lives: nothing that the newer one could say is proven. */
 		if (v->mounts[i]->run)
 			report_put(&w, &r);
 	}
-	m.cluster_id = core_state(v->shell->core)->cluster.cluster_id;
-	m.view = v->view;
-	m.sent_ms = clock_ms(CLOCK_REALTIME);
 	m.mounts.incarnation = core_incarnation(v->shell->core);
 	m.mounts.list = (struct span){ list, writer_len(&w) };
-	len = message_encode(&m, frame, sizeof(frame));
-	if (len > 0)
-		ring_send(v->shell->ring, frame, (size_t)len);
+	volumes_send(v, &m);
+}
+
+static void take_reports(struct volumes *v, uint32_t sender, const struct msg_mounts *m)
+{
+	if (!v->reports[sender])
+		v->reports[sender] = malloc(sizeof(*v->reports[sender]));
+	if (v->reports[sender])
+		reports_read(&m->list, v->reports[sender]);
 }
 
 void shell_volumes_message(struct shell *s, uint32_t sender, const void *data, size_t len)
 {
+	uint16_t type = message_peek_type(data, len);
 	struct volumes *v = s->volumes;
 	struct message m;
 
-	if (!v || !sender || sender > NODE_MAX || message_peek_type(data, len) != MSG_MOUNTS ||
+	if (!v || !sender || sender > NODE_MAX || type < MSG_MOUNTS || type > MSG_ORDERED ||
 	    message_decode(data, len, &m) != FRAME_OK || m.cluster_id != core_state(s->core)->cluster.cluster_id)
 		return;
-	if (!v->reports[sender])
-		v->reports[sender] = malloc(sizeof(*v->reports[sender]));
-	if (v->reports[sender])
-		reports_read(&m.mounts.list, v->reports[sender]);
-}
-
-/* --- clusterctl --- */
-
-static void put_json_text(FILE *f, const char *text)
-{
-	putc('"', f);
-	for (const char *p = text; *p; p++)
-		if (*p == '"' || *p == '\\')
-			fprintf(f, "\\%c", *p);
-		else if ((unsigned char)*p < ' ')
-			fprintf(f, "\\u%04x", (unsigned int)(unsigned char)*p);
-		else
-			putc(*p, f);
-	putc('"', f);
-}
-
-static void put_counters(FILE *f, const struct vol_status_is *is)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} counters[] = {
-		{ "direct_read", is->direct_read },
-		{ "direct_written", is->direct_written },
-		{ "redirected_read", is->redirected_read },
-		{ "redirected_written", is->redirected_written },
-		{ "direct_ops", is->direct_ops },
-		{ "redirected_ops", is->redirected_ops },
-		{ "recalls", is->recalls },
-		{ "pauses", is->pauses },
-		{ "paused_ms", is->paused_ms },
-		{ "files", is->files },
-		{ "handles", is->handles },
-	};
-
-	fputs(", \"counters\": {", f);
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		fprintf(f, "%s\"%s\": %llu", i ? ", " : "", counters[i].name, (unsigned long long)counters[i].value);
-	putc('}', f);
-}
-
-/* One node's view of a volume; counters of this node alone. */
-static void put_view(FILE *f, const struct volumes *v, const struct volume *volume, uint32_t node, uint64_t now_ms)
-{
-	const struct state *s = core_state(v->shell->core);
-	const struct volume_report *r = report_find(v->reports[node], volume->object.id, volume->number);
-	const struct volume_mount *here = NULL;
-	struct volume_report own;
-
-	for (uint32_t i = 0; node == v->shell->self && i < v->n_mounts; i++)
-		if (v->mounts[i]->id == volume->object.id && v->mounts[i]->number == volume->number)
-			here = v->mounts[i];
-	if (here) {
-		own = report_of(here, now_ms);
-		r = &own;
-	} else if (s->nodes[node].state != NODE_ONLINE) {
-		r = NULL;
+	switch (type) {
+	case MSG_MOUNTS: take_reports(v, sender, &m.mounts); break;
+	case MSG_COUNT: volumes_count_asked(v, sender, &m.count); break;
+	case MSG_COUNTS: volumes_counts_came(v, sender, &m.counts); break;
+	case MSG_ORDER: volumes_order_came(v, sender, &m.order); break;
+	case MSG_ORDERED: volumes_ordered_came(v, sender, &m.ordered); break;
+	default: break;
 	}
-	fputs("{\"volume\": ", f);
-	put_json_text(f, volume->name);
-	fputs(", \"node\": ", f);
-	put_json_text(f, s->nodes[node].name);
-	fprintf(f, ", \"state\": \"%s\", \"reason\": \"%s\"", vol_state_text(r ? r->state : VOL_UNAVAILABLE),
-		r ? vol_reason_text(r->reason) : s->nodes[node].state == NODE_ONLINE ? "not-mounted" : "node-not-online");
-	fputs(", \"owner\": ", f);
-	put_json_text(f, r && r->owner && state_node(s, r->owner) ? s->nodes[r->owner].name : "");
-	fprintf(f, ", \"epoch\": %llu, \"mounted\": %s", (unsigned long long)(r ? r->epoch : 0), r && r->known ? "true" : "false");
-	fputs(", \"dir\": ", f);
-	put_json_text(f, here ? here->dir : "");
-	fputs(", \"trouble\": ", f);
-	put_json_text(f, r ? r->trouble : "");
-	if (here && here->status_known)
-		put_counters(f, &here->status);
-	putc('}', f);
-}
-
-void shell_volumes_answer(struct shell *s, uint32_t conn, const char *name)
-{
-	const struct state *state = core_state(s->core);
-	uint64_t now_ms = watchdog_now_ms();
-	cleanup_free char *text = NULL;
-	size_t len = 0, n = 0;
-	FILE *f;
-
-	if (*name && !state_find(state, KIND_VOLUME, name)) {
-		shell_control_answer(s, conn, REFUSED_NOT_FOUND, "there is no volume of that name");
-		return;
-	}
-	f = open_memstream(&text, &len);
-	if (!f) {
-		shell_control_answer(s, conn, REFUSED_BUSY, "not enough memory for the answer; try again");
-		return;
-	}
-	putc('[', f);
-	for (uint32_t id = 1; id <= state->high[KIND_VOLUME]; id++) {
-		const struct volume *volume = state_volume(state, id);
-
-		if (!volume || (*name && strcmp(name, volume->name) != 0))
-			continue;
-		for (uint32_t node = 1; node <= state->high[KIND_NODE]; node++) {
-			if (!state_node(state, node))
-				continue;
-			fputs(n++ ? ",\n " : "", f);
-			put_view(f, s->volumes, volume, node, now_ms);
-		}
-	}
-	fputs("]\n", f);
-	if (fclose(f) || !text)
-		shell_control_answer(s, conn, REFUSED_BUSY, "not enough memory for the answer; try again");
-	else
-		shell_control_answer_text(s, conn, text, len);
-}
-
-struct order {
-	struct shell *shell;
-	uint32_t conn;
-	uint8_t order;
-	char volume[NAME_SIZE];
-};
-
-static void on_ordered(void *user, int error, uint64_t value)
-{
-	struct order *o = user;
-	char text[2 * TEXT_SIZE];
-
-	if (!error && o->order == VOLUME_TRIM)
-		snprintf(text, sizeof(text), "volume %s: %llu bytes were given back to the device", o->volume,
-			 (unsigned long long)value);
-	else if (!error)
-		snprintf(text, sizeof(text), "volume %s: %s", o->volume,
-			 o->order == VOLUME_FREEZE ? "its file system stands still; let it go on with 'clusterctl volume thaw'" :
-						     "its file system goes on");
-	else if (error == -EBUSY && o->order == VOLUME_FREEZE)
-		snprintf(text, sizeof(text), "volume %s: it stands still already, or its nodes are coming back to a new owner",
-			 o->volume);
-	else
-		snprintf(text, sizeof(text), "volume %s: %s: %s", o->volume, enum_text(enum_values_volume_order, o->order),
-			 strerror(-error));
-	shell_control_answer(o->shell, o->conn, error ? error == -EBUSY ? REFUSED_BUSY : REFUSED_IO : REFUSED_NOT, text);
-	free(o);
-}
-
-static void order_owner(struct shell *s, uint32_t conn, const struct msg_ctl_volume_order *m, struct volume_owner *owner)
-{
-	struct vol_message q = { .type = m->order == VOLUME_TRIM ? VOL_TRIM : VOL_FREEZE };
-	struct order *o = calloc(1, sizeof(*o));
-	int error = o ? 0 : -ENOMEM;
-
-	if (!error) {
-		*o = (struct order){ .shell = s, .conn = conn, .order = m->order };
-		text_copy(o->volume, sizeof(o->volume), m->volume);
-		if (q.type == VOL_FREEZE)
-			q.freeze.on = m->order == VOLUME_FREEZE;
-		error = owner_order(owner, &q, ORDER_TIMEOUT_MS, on_ordered, o);
-	}
-	if (!error)
-		return;
-	free(o);
-	shell_control_answer(s, conn, REFUSED_BUSY,
-			     error == -EBUSY ? "another order for this volume is under way; try again" : strerror(-error));
-}
-
-void shell_volumes_order(struct shell *s, uint32_t conn, const struct msg_ctl_volume_order *m)
-{
-	const struct state *state = core_state(s->core);
-	uint32_t id = state_find(state, KIND_VOLUME, m->volume), owner;
-	char text[2 * TEXT_SIZE];
-
-	if (!id || m->order < VOLUME_FREEZE || m->order > VOLUME_TRIM) {
-		shell_control_answer(s, conn, id ? REFUSED_BAD_REQUEST : REFUSED_NOT_FOUND,
-				     id ? "there is no such order" : "there is no volume of that name");
-		return;
-	}
-	owner = volume_owner(state, id);
-	if (owner == s->self && owner_here(s->volumes, id)) {
-		order_owner(s, conn, m, s->volumes->owners[id]);
-		return;
-	}
-	if (owner && owner != s->self && state_node(state, owner))
-		snprintf(text, sizeof(text), "volume %s: its owner is node %s: say this on that node", m->volume,
-			 state->nodes[owner].name);
-	else
-		snprintf(text, sizeof(text), "volume %s: it has no owner now", m->volume);
-	shell_control_answer(s, conn, REFUSED_STATE, text);
 }
 
 /* --- the shell's side --- */
@@ -655,6 +468,8 @@ void shell_volumes_tick(struct shell *s)
 	tick_owners(v, now_ms);
 	tell_core(v, now_ms);
 	tell_others(v, now_ms);
+	volumes_gather_tick(v, now_ms);
+	volumes_orders_tick(v, now_ms);
 }
 
 void shell_volumes_kill(struct shell *s)
@@ -760,6 +575,8 @@ void shell_volumes_close(struct shell *s)
 
 	if (!v)
 		return;
+	volumes_gather_close(v);
+	volumes_orders_close(v);
 	s->volumes = NULL;
 	while (v->n_mounts)
 		mount_drop(v, v->n_mounts - 1);

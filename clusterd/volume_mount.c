@@ -401,6 +401,7 @@ static void take_status(struct volume_mount *m, const struct vol_message *answer
 		       "volume=%s state=%s reason=%s owner=%u epoch=%llu", m->name, vol_state_text(is->state),
 		       vol_reason_text(is->reason), is->owner_node, (unsigned long long)is->epoch);
 	m->status = *is;
+	m->status_ms = process_now_ms();
 	m->status_known = true;
 	if (!m->ending)
 		trouble(m, "");

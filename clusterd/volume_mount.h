@@ -57,7 +57,8 @@ struct volume_mount {
 	bool gone;       /* that has happened */
 	bool killed;     /* by mount_kill(): no sign of trouble */
 	bool status_known;
-	struct vol_status_is status; /* its last answer */
+	struct vol_status_is status; /* its last answer … */
+	uint64_t status_ms;          /* … which came then */
 	char trouble[TEXT_SIZE];     /* "" or why it is not as it should be, for people */
 	/* volume_mount.c's own */
 	struct volume_place place;

@@ -39,6 +39,7 @@ static void take_status(struct volume_owner *o, const struct vol_status_is *is)
 	uint64_t now = process_now_ms();
 
 	o->status = *is;
+	o->answered_ms = now;
 	o->status_known = true;
 	check_epoch(o);
 	for (uint32_t node = 1; node <= NODE_MAX; node++) {
@@ -122,17 +123,13 @@ uint32_t owner_tick(struct volume_owner *o, uint64_t now_ms, nodeset_t present)
 static void on_ordered(void *user, int error, const struct vol_message *answer)
 {
 	struct volume_owner *o = user;
-	uint64_t value = 0;
 
 	o->order = NULL;
-	if (!error && answer->error)
-		error = -(int)answer->error;
-	if (!error && answer->type == VOL_DATA)
-		value = answer->data.value;
-	o->ordered(o->ordered_user, error, value);
+	o->asked_ms = 0; /* what that changes is asked at once */
+	o->ordered(o->ordered_user, error, answer);
 }
 
-int owner_order(struct volume_owner *o, const struct vol_message *m, uint32_t timeout_ms, volume_order_fn *done, void *user)
+int owner_order(struct volume_owner *o, const struct vol_message *m, uint32_t timeout_ms, volume_client_fn *done, void *user)
 {
 	if (o->order)
 		return -EBUSY;
@@ -149,5 +146,5 @@ void owner_done(struct volume_owner *o)
 		return;
 	volume_client_cancel(o->order);
 	o->order = NULL;
-	o->ordered(o->ordered_user, -ECONNRESET, 0);
+	o->ordered(o->ordered_user, -ECONNRESET, NULL);
 }

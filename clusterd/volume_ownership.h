@@ -16,14 +16,11 @@
 #define OWNER_SLACK_MS 2000    /* beyond the recall's time, before a node is reported */
 #define OWNER_REPEAT_MS 10000  /* a node that is still silent is reported again */
 
-/* An administrator's word on its way: freeze, thaw, trim. */
-typedef void volume_order_fn(void *user, int error, uint64_t value);
-
 struct volume_owner {
 	qb_loop_t *loop;
 	uint32_t id, recall_ms;
-	uint64_t number;
-	bool status_known;
+	uint64_t number, answered_ms; /* answered_ms: when `status` came */
+	bool status_known, frozen_told;
 	struct vol_status_is status;
 	/* Runs of csvfs on each node up to this one have ended: what is known, and what csvfs-owner has been told. */
 	uint64_t ended[NODE_MAX + 1], told[NODE_MAX + 1];
@@ -35,7 +32,7 @@ struct volume_owner {
 	uint64_t telling, asked_ms, epoch;
 	uint64_t waiting_ms[NODE_MAX + 1], reported_ms[NODE_MAX + 1];
 	struct volume_question *order;
-	volume_order_fn *ordered;
+	volume_client_fn *ordered;
 	void *ordered_user;
 };
 
@@ -50,10 +47,10 @@ void owner_note_ended(struct volume_owner *o, uint32_t node, uint64_t run);
  */
 uint32_t owner_tick(struct volume_owner *o, uint64_t now_ms, nodeset_t present);
 /*
- * VOL_FREEZE or VOL_TRIM, for an administrator. 0: `done` comes once, not from within, with a negative errno or the answer's
- * value. -EBUSY: another one is under way.
+ * VOL_FREEZE, VOL_JOB or VOL_JOB_STATUS, for an administrator. 0: `done` comes once, not from within; -ECONNRESET: this node owns
+ * the volume no longer. -EBUSY: another one is under way.
  */
-int owner_order(struct volume_owner *o, const struct vol_message *m, uint32_t timeout_ms, volume_order_fn *done, void *user);
+int owner_order(struct volume_owner *o, const struct vol_message *m, uint32_t timeout_ms, volume_client_fn *done, void *user);
 void owner_done(struct volume_owner *o);
 
 #endif

@@ -16,6 +16,8 @@ void report_put(struct writer *w, const struct volume_report *r)
 	put_u8(w, r->known);
 	put_u32(w, r->owner);
 	put_u64(w, r->epoch);
+	put_u64(w, r->device_size);
+	put_u32(w, r->frozen_ms);
 	put_text(w, r->trouble);
 }
 
@@ -37,6 +39,8 @@ int reports_read(const struct span *list, struct volume_reports *ret)
 		item->known = get_u8(&r);
 		item->owner = get_u32(&r);
 		item->epoch = get_u64(&r);
+		item->device_size = get_u64(&r);
+		item->frozen_ms = get_u32(&r);
 		get_text(&r, item->trouble, sizeof(item->trouble));
 		ret->n++;
 	}

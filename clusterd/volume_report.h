@@ -10,7 +10,7 @@
 #include "proto/volume.h"
 
 #define REPORT_TROUBLE_SIZE 120 /* with the NUL: all of VOLUME_MAX fit into one message */
-#define REPORT_ITEM_MAX (2 + 8 + 8 + 1 + 1 + 1 + 4 + 8 + 2 + REPORT_TROUBLE_SIZE)
+#define REPORT_ITEM_MAX (2 + 8 + 8 + 1 + 1 + 1 + 4 + 8 + 8 + 4 + 2 + REPORT_TROUBLE_SIZE)
 
 struct volume_report {
 	uint32_t volume;
@@ -18,7 +18,8 @@ struct volume_report {
 	uint8_t state, reason; /* enum vol_state, vol_reason */
 	bool known;            /* false: csvfs does not run, or does not answer */
 	uint32_t owner;
-	uint64_t epoch;
+	uint64_t epoch, device_size; /* bytes; 0: not known */
+	uint32_t frozen_ms;          /* its file system stands still, here at its owner, for so long at most; 0: it does not */
 	char trouble[REPORT_TROUBLE_SIZE];
 };
 

@@ -69,6 +69,11 @@ enum vol_recall_bits { VOL_RECALL_EXTENTS = 1, VOL_RECALL_SOLE = 2, VOL_RECALL_A
 enum vol_state { VOL_UNAVAILABLE, VOL_PAUSED, VOL_DIRECT, VOL_REDIRECTED_FS, VOL_REDIRECTED_BLOCK };
 enum vol_reason { VOL_NO_REASON, VOL_NO_OWNER, VOL_OWNER_LOST, VOL_PAUSE_TOO_LONG, VOL_BY_ADMIN, VOL_NO_LEASES, VOL_PATH_FAILED };
 
+#define FREEZE_MAX_MS (10 * 60 * 1000u) /* longer nobody may hold up all nodes */
+
+/* What csvfs-owner does beside serving, one at a time. */
+enum vol_job_kind { VOL_NO_JOB, VOL_JOB_TRIM, VOL_JOB_GROW, VOL_JOB_CHECK };
+
 enum vol_number {
 #define VOL(number, symbol, name, kind, answer, help) symbol = (number),
 #define VFIELD(parent, type, member, help)

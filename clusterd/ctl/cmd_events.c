@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Events, and the live view. */
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "clusterd/ctl/ctl_change.h"
 #include "clusterd/ctl/ctl_link.h"
 #include "clusterd/ctl/ctl_page.h"
+#include "clusterd/ctl/ctl_screen.h"
 #include "clusterd/ctl/ctl_table.h"
 #include "clusterd/core/reason.h"
 
 #define FOLLOW_MS 10000 /* one long poll */
 #define REDRAW_MS 1000  /* the page's "since" columns age */
-#define KEY_CTRL_C 3
 
 /* The event with this number, NULL when the ring has none (any more). */
 static const struct event *event_of(const struct state *s, uint64_t number)
@@ -109,100 +104,6 @@ int cmd_events(struct ctl *ctl)
 
 /* --- watch --- */
 
-struct screen {
-	struct termios before;
-	bool raw;
-	int signals;
-	sigset_t mask;
-};
-
-static int screen_begin(struct screen *sc)
-{
-	struct termios t;
-
-	sigemptyset(&sc->mask);
-	sigaddset(&sc->mask, SIGINT);
-	sigaddset(&sc->mask, SIGTERM);
-	sigaddset(&sc->mask, SIGHUP);
-	sigaddset(&sc->mask, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &sc->mask, NULL);
-	sc->signals = signalfd(-1, &sc->mask, SFD_CLOEXEC);
-	if (sc->signals < 0)
-		return -errno;
-	if (isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &sc->before)) {
-		t = sc->before;
-		t.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-		t.c_cc[VMIN] = 1;
-		t.c_cc[VTIME] = 0;
-		sc->raw = !tcsetattr(STDIN_FILENO, TCSANOW, &t);
-	}
-	return 0;
-}
-
-static void screen_end(struct ctl *ctl, struct screen *sc)
-{
-	fputs("\033[?25h\033[?7h\033[?1049l", ctl->out);
-	fflush(ctl->out);
-	if (sc->raw)
-		tcsetattr(STDIN_FILENO, TCSANOW, &sc->before);
-	close(sc->signals);
-	sigprocmask(SIG_UNBLOCK, &sc->mask, NULL);
-}
-
-static unsigned int screen_rows(const struct ctl *ctl)
-{
-	struct winsize w = { 0 };
-
-	return !ioctl(fileno(ctl->out), TIOCGWINSZ, &w) && w.ws_row > 4 ? w.ws_row : 24;
-}
-
-/* The page over the old one, in one write, without a flash: each line is cleared to its end, then what was below. */
-static void screen_draw(struct ctl *ctl)
-{
-	unsigned int room = screen_rows(ctl) - 2, lines = 0; /* the last two are ours */
-	FILE *out = ctl->out;
-	char *page = NULL;
-	size_t len = 0;
-
-	ctl->out = open_memstream(&page, &len);
-	if (!ctl->out) {
-		ctl->out = out;
-		return;
-	}
-	ctl->view.taken_ms = ctl_wall_ms();
-	ctl_page(ctl);
-	fclose(ctl->out);
-	ctl->out = out;
-	fputs("\033[H", out);
-	for (char *line = page, *end; line && *line; line = end + 1, lines++) {
-		end = strchr(line, '\n');
-		if (lines < room)
-			fprintf(out, "%.*s\033[K\n", (int)(end - line), line);
-	}
-	fprintf(out, "\033[K\n\033[2mq ends");
-	if (lines > room)
-		fprintf(out, "; %u lines more than the terminal has", lines - room);
-	fputs("\033[0m\033[K\033[J", out);
-	fflush(out);
-	free(page);
-}
-
-/* Waits for an answer, a key or a signal. True: the user wants to leave. */
-static bool screen_wait(const struct screen *sc, int link_fd, int timeout_ms, bool *ret_answer)
-{
-	struct pollfd p[3] = { { link_fd, POLLIN, 0 }, { sc->signals, POLLIN, 0 }, { sc->raw ? STDIN_FILENO : -1, POLLIN, 0 } };
-	struct signalfd_siginfo si;
-	char key;
-
-	*ret_answer = false;
-	if (poll(p, ARRAY_SIZE(p), timeout_ms) < 0)
-		return errno != EINTR;
-	*ret_answer = p[0].revents != 0;
-	if (p[1].revents && read(sc->signals, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGWINCH)
-		return true;
-	return p[2].revents && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == KEY_CTRL_C);
-}
-
 /* The daemon went away: the last page stays, and it is looked for each second. True: the user wants to leave. */
 static bool screen_reconnect(struct ctl *ctl, const struct screen *sc)
 {
@@ -243,19 +144,24 @@ static int quietly(struct ctl *ctl, int (*f)(struct ctl *ctl))
 
 static int ask(struct ctl *ctl) { return ctl_view_ask(ctl, REDRAW_MS); }
 
+static void page(struct ctl *ctl, void *user)
+{
+	(void)user;
+	ctl_page(ctl);
+}
+
 /* A long poll is always under way; keys and signals are served meanwhile. */
 static int watch_screen(struct ctl *ctl)
 {
 	struct screen sc = { .signals = -1 };
 	bool leave = false, answer, lost;
-	int rc = screen_begin(&sc);
+	int rc = screen_begin(ctl, &sc);
 
 	if (rc)
 		return ctl_fail(ctl, refusal_exit_code(REFUSED_IO), "io-error", "watch: signals cannot be caught: %s",
 				strerror(-rc));
-	fputs("\033[?1049h\033[?25l\033[?7l\033[2J", ctl->out); /* long lines are cut, not wrapped */
 	while (!leave) {
-		screen_draw(ctl);
+		screen_draw(ctl, page, NULL);
 		lost = quietly(ctl, ask) != 0;
 		do
 			leave = !lost && screen_wait(&sc, ctl_link_fd(ctl->link), -1, &answer);

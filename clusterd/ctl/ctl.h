@@ -20,6 +20,7 @@
 #define CTL_TIMEOUT_S 60         /* default of --timeout */
 #define CTL_TIMEOUT_MAX_S 604800
 #define CTL_LINES 50             /* default of --lines */
+#define CTL_INTERVAL_MAX_S 86400
 #define CTL_ARGS_MAX 1024        /* words of one command line */
 #define CTL_STATUS_ROLES 40      /* 'status' shows only the troubled ones of more roles than this */
 
@@ -87,7 +88,7 @@ struct ctl {
 	uint8_t named[CTL_ARGS_MAX]; /* kind of the object that argv[i] was taken to be: ctl_known() */
 	int n_params; /* words after a lone -- */
 	const char *params[CTL_ARGS_MAX];
-	uint32_t timeout_s, lines;
+	uint32_t timeout_s, lines, interval_s, most_s;
 	uint64_t since;
 	bool color;
 	FILE *out, *err;

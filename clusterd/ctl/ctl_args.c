@@ -8,6 +8,7 @@
 
 #include "clusterd/ctl/ctl.h"
 #include "clusterd/ctl/ctl_link.h"
+#include "proto/volume.h"
 #include "text.h"
 
 const struct ctl_option ctl_option_rows[OPT_NUMBER_MAX] = {
@@ -243,6 +244,16 @@ static int number_parse(struct ctl *ctl, const char *option, const char *text, u
 	return -1;
 }
 
+/* At least one, at most `max`. */
+static int seconds_parse(struct ctl *ctl, const char *option, const char *text, uint32_t max, uint32_t *ret)
+{
+	uint64_t v = 0;
+	int rc = text ? number_parse(ctl, option, text, max, &v) : -1;
+
+	*ret = (uint32_t)v;
+	return rc < 0 && text && !v ? ctl_usage(ctl, "--%s 0: one second at least", option) : rc;
+}
+
 static int values_parse(struct ctl *ctl)
 {
 	uint64_t v;
@@ -262,6 +273,10 @@ static int values_parse(struct ctl *ctl)
 	}
 	if (rc < 0 && ctl->options.since)
 		rc = number_parse(ctl, "since", ctl->options.since, UINT64_MAX, &ctl->since);
+	if (rc < 0)
+		rc = seconds_parse(ctl, "interval", ctl->options.interval, CTL_INTERVAL_MAX_S, &ctl->interval_s);
+	if (rc < 0)
+		rc = seconds_parse(ctl, "for", ctl->options.most, FREEZE_MAX_MS / MS_PER_SECOND, &ctl->most_s);
 	return rc;
 }
 

@@ -16,4 +16,11 @@ void ctl_volume_show_more(const struct ctl *ctl, const struct volume *v);
 /* Members beside the fields. */
 void ctl_json_volume_derived(const struct ctl *ctl, const struct volume *v, json_t *j);
 
+/* CTL_VOLUMES: *ret, for the caller to release, and 0; or an exit code after the error. `volume` "": all. */
+int ctl_volumes_ask(struct ctl *ctl, const char *volume, bool counters, json_t **ret);
+/* The table of 'volume state' from that answer. */
+void ctl_volume_states(const struct ctl *ctl, const json_t *rows);
+/* "1.5 GiB" */
+const char *ctl_bytes(uint64_t bytes, char out[32]);
+
 #endif

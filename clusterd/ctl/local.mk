@@ -11,6 +11,9 @@ libcluster_ctl_a_SOURCES = \
 	clusterd/ctl/cmd_role.c \
 	clusterd/ctl/cmd_status.c \
 	clusterd/ctl/cmd_volume.c \
+	clusterd/ctl/cmd_volume_order.c \
+	clusterd/ctl/cmd_volume_state.c \
+	clusterd/ctl/cmd_volume_stats.c \
 	clusterd/ctl/commands.def \
 	clusterd/ctl/ctl.h \
 	clusterd/ctl/ctl_agents.c \
@@ -28,6 +31,8 @@ libcluster_ctl_a_SOURCES = \
 	clusterd/ctl/ctl_link.h \
 	clusterd/ctl/ctl_options.def \
 	clusterd/ctl/ctl_page.h \
+	clusterd/ctl/ctl_screen.c \
+	clusterd/ctl/ctl_screen.h \
 	clusterd/ctl/ctl_table.c \
 	clusterd/ctl/ctl_table.h \
 	clusterd/ctl/ctl_view.c \

@@ -5,10 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "clock.h"
 #include "csvfs/admin/admin.h"
 #include "csvfs/io/volume_control.h"
 #include "text.h"
+
+#define FREEZE_MS 60000
+#define JOB_LOOK_MS 100
 
 static int ask(struct admin *a, struct vol_message *question, struct vol_message *answer)
 {
@@ -113,9 +118,13 @@ int admin_status(struct admin *a)
 
 int admin_freeze(struct admin *a)
 {
-	struct vol_message q = { .type = VOL_FREEZE, .freeze = { .on = 1 } };
+	struct vol_message q = { .type = VOL_FREEZE, .freeze = { .on = 1, .most_ms = FREEZE_MS } };
+	uint64_t seconds;
+	int code = a->n_args > 1 ? number(a, a->args[1], FREEZE_MAX_MS / 1000, &seconds) : ADMIN_OK;
 
-	return ask_done(a, &q);
+	if (code == ADMIN_OK && a->n_args > 1)
+		q.freeze.most_ms = (uint32_t)seconds * 1000;
+	return code == ADMIN_OK ? ask_done(a, &q) : code;
 }
 
 int admin_thaw(struct admin *a)
@@ -125,13 +134,36 @@ int admin_thaw(struct admin *a)
 	return ask_done(a, &q);
 }
 
+/* Has the owner do it, and waits for its end; it goes on when this gives up. */
+static int job(struct admin *a, uint8_t kind, struct vol_job_is *ret)
+{
+	const struct timespec pause = { .tv_nsec = JOB_LOOK_MS * 1000000l };
+	struct vol_message begin = { .type = VOL_JOB, .job = { .kind = kind } }, look = { .type = VOL_JOB_STATUS }, answer;
+	uint64_t until = clock_ms(CLOCK_MONOTONIC) + a->timeout_ms;
+	int code = ask(a, &begin, &answer);
+
+	while (code == ADMIN_OK) {
+		code = ask(a, &look, &answer);
+		*ret = answer.job_is;
+		if (code != ADMIN_OK || !ret->running)
+			break;
+		if (clock_ms(CLOCK_MONOTONIC) >= until)
+			return admin_fail(a, ADMIN_FAILED, "%s: it goes on, longer than %u s", a->args[0], a->timeout_ms / 1000);
+		nanosleep(&pause, NULL);
+	}
+	if (code == ADMIN_OK && ret->failed)
+		code = admin_fail(a, ADMIN_FAILED, "%s: %s%s%s", a->args[0], strerror((int)ret->failed), *ret->text ? ": " : "",
+				  ret->text);
+	return code;
+}
+
 int admin_trim(struct admin *a)
 {
-	struct vol_message q = { .type = VOL_TRIM }, answer;
-	int code = ask(a, &q, &answer);
+	struct vol_job_is is;
+	int code = job(a, VOL_JOB_TRIM, &is);
 
 	if (code == ADMIN_OK)
-		json_object_set_new(a->result, "trimmed_bytes", json_integer((json_int_t)answer.data.value));
+		json_object_set_new(a->result, "trimmed_bytes", json_integer((json_int_t)is.value));
 	return code;
 }
 

@@ -37,7 +37,8 @@ static void fill_status(struct vol_status_is *a)
 				     .direct_write_us = io_latency(&k->direct_written),
 				     .redirected_read_us = io_latency(&k->redirected_read),
 				     .redirected_write_us = io_latency(&k->redirected_written),
-				     .recalls = k->recalls };
+				     .recalls = k->recalls,
+				     .device_size = device_size_now(&csvfs.device) };
 	a->reason = (uint8_t)reason;
 	pthread_mutex_lock(&s->lock);
 	a->epoch = s->epoch;

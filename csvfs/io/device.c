@@ -29,6 +29,13 @@ static int kernel_size(const struct device *d, uint64_t *ret)
 	return ioctl(d->fd, BLKGETSIZE64, ret) < 0 ? -errno : 0;
 }
 
+uint64_t device_size_now(const struct device *d)
+{
+	uint64_t size;
+
+	return kernel_size(d, &size) ? 0 : size;
+}
+
 int device_refresh(struct device *d)
 {
 	uint64_t size;

@@ -21,6 +21,8 @@ struct device {
 int device_open(struct device *ret, const char *path, bool write);
 void device_close(struct device *d);
 int device_refresh(struct device *d);
+/* As the kernel knows it at this moment; 0: it does not. */
+uint64_t device_size_now(const struct device *d);
 /*
  * All of `len` or an error: negative errno, EBADE when a reservation keeps us out. Buffer, length and offset are multiples
  * of the sector (buffer: of 512 at least as the kernel wants, use device_buffer()), else -EINVAL. Beyond the end: -ENXIO.

@@ -18,6 +18,7 @@ libcsvfs_owner_a_SOURCES = \
 	csvfs/owner/operations.c \
 	csvfs/owner/owner.h \
 	csvfs/owner/owner_control.c \
+	csvfs/owner/owner_jobs.c \
 	csvfs/owner/owner_main.c \
 	csvfs/owner/remove.c \
 	csvfs/owner/rights.c \

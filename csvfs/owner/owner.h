@@ -136,7 +136,9 @@ struct owner {
 	struct session *sessions[VOL_SESSION_MAX];
 	struct conn *conns;
 	struct recall_sent *recalls;
-	bool grace, stopping, frozen;
+	bool grace, stopping, frozen, thawing;
+	uint64_t freeze_number, frozen_until_ms; /* of CLOCK_MONOTONIC */
+	struct vol_job_is job; /* owner_jobs.c */
 	uint32_t n_conns, n_handles, n_requests;
 	uint32_t orphans;      /* files without a name whose blocks are not free yet */
 	uint64_t orphans_gone; /* ever */
@@ -293,9 +295,16 @@ int do_lock(struct request *r);
 int do_cancel(struct request *r);
 void locks_pump(struct owner *o); /* answers what waits no more; owner.lock is held */
 
-/* owner_control.c */
+/* owner_control.c; -EINVAL: it does not stand still */
 int owner_thaw(struct owner *o);
 void owner_control(void *user, const struct vol_message *question, struct vol_message *answer);
+
+/* owner_jobs.c */
+/* The freeze that has just begun ends then by itself. */
+int owner_freeze_until(struct owner *o, uint64_t until_ms);
+/* -EOPNOTSUPP, -ENOMEM, -EBUSY: one is under way, or the file system stands still. */
+int owner_job_start(struct owner *o, uint8_t kind);
+void owner_job_status(struct owner *o, struct vol_job_is *ret);
 
 /* owner_main.c */
 int owner_main(int argc, char **argv);

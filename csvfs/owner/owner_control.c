@@ -52,6 +52,8 @@ static void status(struct owner *o, struct vol_status_is *s)
 		.recalls = counts.recalls,
 		.files = counts.files,
 		.handles = o->n_handles,
+		.device_size = device_size_now(&o->mount.device),
+		.frozen_ms = o->frozen ? (uint32_t)(o->frozen_until_ms > now ? o->frozen_until_ms - now : 1) : 0,
 	};
 	snprintf(s->text, sizeof(s->text), "%u sessions%s%s%s", sessions,
 		 o->grace ? ", grace: they reclaim what they had" : "", damaged, o->frozen ? ", frozen" : "");
@@ -85,24 +87,45 @@ static int take_all_back(struct owner *o)
 
 int owner_thaw(struct owner *o)
 {
-	int ret = ioctl(o->mount.root_fd, FITHAW, 0) ? -errno : 0;
+	bool ours;
+	int ret;
 
 	pthread_mutex_lock(&o->lock);
-	o->frozen = false;
+	ours = o->frozen && !o->thawing;
+	o->thawing |= ours;
+	pthread_mutex_unlock(&o->lock);
+	if (!ours)
+		return -EINVAL;
+	ret = ioctl(o->mount.root_fd, FITHAW, 0) ? -errno : 0;
+	pthread_mutex_lock(&o->lock);
+	o->frozen = o->thawing = false;
 	grant_lend(o->grants, true);
+	pthread_cond_broadcast(&o->changed);
 	pthread_mutex_unlock(&o->lock);
 	return ret;
 }
 
-static int freeze(struct owner *o)
+static void not_frozen(struct owner *o)
 {
+	pthread_mutex_lock(&o->lock);
+	o->frozen = false;
+	grant_lend(o->grants, true);
+	pthread_mutex_unlock(&o->lock);
+}
+
+static int freeze(struct owner *o, uint32_t most_ms)
+{
+	uint64_t until_ms = clock_ms(CLOCK_MONOTONIC) + most_ms;
 	bool refuse;
 	int ret;
 
+	if (!most_ms || most_ms > FREEZE_MAX_MS)
+		return -ERANGE;
 	pthread_mutex_lock(&o->lock);
-	refuse = o->frozen || o->grace || o->stopping;
+	refuse = o->frozen || o->grace || o->stopping || o->job.running;
 	if (!refuse) {
 		o->frozen = true;
+		o->frozen_until_ms = until_ms;
 		grant_lend(o->grants, false);
 	}
 	pthread_mutex_unlock(&o->lock);
@@ -111,23 +134,13 @@ static int freeze(struct owner *o)
 	ret = take_all_back(o);
 	if (!ret && ioctl(o->mount.root_fd, FIFREEZE, 0))
 		ret = -errno;
-	if (ret) {
-		pthread_mutex_lock(&o->lock);
-		o->frozen = false;
-		grant_lend(o->grants, true);
-		pthread_mutex_unlock(&o->lock);
+	if (ret)
+		not_frozen(o);
+	else if (owner_freeze_until(o, until_ms)) {
+		owner_thaw(o);
+		ret = -ENOMEM;
 	}
 	return ret;
-}
-
-static int trim(struct owner *o, uint64_t minimum, uint64_t *ret_bytes)
-{
-	struct fstrim_range range = { .len = UINT64_MAX, .minlen = minimum };
-
-	if (ioctl(o->mount.root_fd, FITRIM, &range))
-		return -errno;
-	*ret_bytes = range.len;
-	return 0;
 }
 
 void owner_control(void *user, const struct vol_message *question, struct vol_message *answer)
@@ -143,10 +156,13 @@ void owner_control(void *user, const struct vol_message *question, struct vol_me
 		session_fenced(o, question->fenced.node, question->fenced.incarnation);
 		break;
 	case VOL_FREEZE:
-		ret = question->freeze.on ? freeze(o) : owner_thaw(o);
+		ret = question->freeze.on ? freeze(o, question->freeze.most_ms) : owner_thaw(o);
 		break;
-	case VOL_TRIM:
-		ret = trim(o, question->trim.minimum, &answer->data.value);
+	case VOL_JOB:
+		ret = owner_job_start(o, question->job.kind);
+		break;
+	case VOL_JOB_STATUS:
+		owner_job_status(o, &answer->job_is);
 		break;
 	default:
 		ret = -EOPNOTSUPP;

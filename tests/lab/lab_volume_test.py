@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cluster shared volumes by clusterctl: added, used by a role, moved, kept through the loss of the owner's host under writes,
 in maintenance, redirected, renamed, removed."""
+import json
 import os
 import sys
 
@@ -70,6 +71,9 @@ def redirect(rig, owner):
     rig.ctl('volume', 'redirect', 'v1', 'on', node)
     rig.wait_mounted([node], states=('file-system-redirected',))
     check_equal(rig.mount_status(node)['reason'], 'by-administrator', f'reason why {node} is redirected')
+    eventually(lambda: {r['node']: r['state'] for r in rig.states(owner)} ==
+               {h: 'file-system-redirected' if h == node else 'direct' for h in rig.names}, UP_S, f'states by node: {rig.states(owner)}')
+    check(f'redirect v1 off {node}' in rig.cluster.ctl(owner, 'volume', 'state').stdout, 'volume state says how to end it')
     rig.wait_mounted([h for h in rig.names if h != node])
     before = rig.mount_status(node)
     writer.wait_acks(20)
@@ -81,6 +85,53 @@ def redirect(rig, owner):
     rig.ctl('volume', 'redirect', 'v1', 'off')
     rig.wait_mounted(rig.names)
     writer.wait_acks(20)
+    writer.stop(owner)
+
+
+def snapshot(rig, owner):
+    """Standing still, said to a node that is not the owner; every node's writes wait, and go on, also when nobody says so."""
+    other = next(h for h in rig.names if h != owner)
+    writer = Writer(rig, other, 'snapshot')
+    said = rig.cluster.ctl(other, 'volume', 'freeze', 'v1')
+    check_equal(said.returncode, 0, f'freeze: {said.stderr}')
+    check(f'on its owner {owner}, for 60 s at most' in said.stdout, f'freeze says where and for how long: {said.stdout}')
+    rows = eventually(lambda: [r for r in rig.states(other) if r['frozen_ms']], UP_S, 'a volume that stands still is told')
+    check_equal([(r['node'], r['volume']) for r in rows], [(owner, 'v1')], 'who stands still')
+    table = rig.cluster.ctl(other, 'volume', 'state', 'v1').stdout
+    check('stands still, for ' in table, f'volume state tells it: {table}')
+    check_equal(rig.cluster.ctl(owner, 'volume', 'freeze', 'v1').returncode, 12, 'exit code of a second freeze')
+    writer.wait_stuck()
+    check_equal(rig.cluster.ctl(other, 'volume', 'thaw', 'v1').returncode, 0, 'thaw')
+    writer.wait_acks(20)
+    check_equal(rig.cluster.ctl(other, 'volume', 'freeze', 'v1', '--for', '1').returncode, 0, 'freeze for a second')
+    writer.wait_acks(20)
+    said = rig.cluster.ctl(other, 'volume', 'thaw', 'v1')
+    check_equal(said.returncode, 7, f'exit code of a thaw that comes late: {said.stdout}{said.stderr}')
+    check('may not be consistent' in said.stderr, f'a thaw that comes late warns: {said.stderr}')
+    step(f'longest pause of the writer {writer.longest_pause_s():.1f} s')
+    writer.stop(owner)
+    # The lab's disk may take no blocks back: then it says so.
+    said = rig.cluster.ctl(other, 'volume', 'trim', 'v1')
+    check('were given back' in said.stdout or 'takes no free blocks' in said.stderr, f'trim: {said.stdout}{said.stderr}')
+
+
+def counters(rig, owner):
+    """Every node's, asked of any node; what a node writes within an interval is that node's."""
+    other = next(h for h in rig.names if h != owner)
+    stats = json.loads(rig.ctl('volume', 'stats', 'v1', '--json'))
+    check_equal(stats['missing'], [], 'nodes that have not answered')
+    check_equal(sorted((r['node'], r['program']) for r in stats['volume_stats']),
+                sorted([*((h, 'csvfs') for h in rig.names), (owner, 'csvfs-owner')]), 'whose counters there are')
+    writer = Writer(rig, other, 'counters')
+    stats = json.loads(rig.ctl('volume', 'stats', 'v1', '--interval', '3', '--json'))
+    rows = {(r['node'], r['program']): r for r in stats['volume_stats']}
+    mine, quiet = rows[other, 'csvfs'], rows[next(h for h in rig.names if h not in (owner, other)), 'csvfs']
+    check(1000 <= mine['interval_ms'] <= 10000, f'interval: {mine["interval_ms"]} ms')
+    check(mine['direct_written_bytes'] >= 4096 * 10, f'direct bytes of the writer: {mine}')
+    check_equal(mine['direct_written_bytes'], mine['direct_write_us']['count'] * 4096, 'bytes and histogram of the writer')
+    check(mine['direct_write_us']['p50'] <= mine['direct_write_us']['p99'], 'percentiles rise')
+    check_equal(quiet['direct_written_bytes'] + quiet['redirected_written_bytes'], 0, 'bytes of a node that does not write')
+    check('WRITTEN BY OWNER' in rig.ctl('volume', 'stats'), 'the table of counters')
     writer.stop(owner)
 
 
@@ -138,6 +189,10 @@ def test_volume():
         owner = lose_owner(rig, owner)
         step('redirect')
         redirect(rig, owner)
+        step('counters')
+        counters(rig, owner)
+        step('freeze, thaw')
+        snapshot(rig, owner)
         step('maintenance')
         maintenance(rig, owner)
         step('stop, rename')

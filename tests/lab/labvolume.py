@@ -76,6 +76,10 @@ class Writer:
         if self.process.poll() is not None:
             raise LabError(f'the writer on {self.host} ended: {self.lines()[-1:]}')
 
+    def wait_stuck(self, quiet_s=1.0):
+        """No write has been acknowledged for so long."""
+        eventually(lambda: time.monotonic() - int(self.lines()[-1][1]) / 1000 >= quiet_s, FAIL_OVER_S, f'writes on {self.host} wait')
+
     def longest_pause_s(self):
         times = [int(line[1]) for line in self.lines()]
         return max((b - a for a, b in zip(times, times[1:])), default=0) / 1000
@@ -144,6 +148,10 @@ class Rig:
         for host in hosts:
             eventually(lambda h=host: (self.mount_status(h, name) or {}).get('state') in states, UP_S,
                        f'{name} is {" or ".join(states)} on {host}, is {self.mount_status(host, name)}')
+
+    def states(self, host):
+        """What clusterctl on that host says of all nodes."""
+        return json.loads(self.cluster.ctl(host, 'volume', 'state', '--json').stdout)['volume_states']
 
     def mounts(self, host):
         return [line.split()[4] for line in self.run(host, 'cat', '/proc/self/mountinfo').splitlines() if ' fuse.csvfs ' in line]

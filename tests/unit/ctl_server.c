@@ -3,7 +3,8 @@
  * What clusterctl's tests talk to: a clusterd of one process without a ring, on the real control socket. Changes are applied
  * to a saved state; agents succeed, one a step. `ctl_server RUN_DIR STATE_FILE [MODE]`; MODE makes it misbehave:
  * mute (takes requests, never answers), garbage, slow (a change takes SLOW_MS and waits for n2), refuse, die (ends at a change),
- * blind (nobody gets to see the state), picky (the agents refuse).
+ * blind (nobody gets to see the state), picky (the agents refuse). How volumes do is what STATE_FILE.volumes says; their
+ * counters STATE_FILE.counters, and from the second question on STATE_FILE.later.
  */
 #include <grp.h>
 #include <signal.h>
@@ -208,6 +209,34 @@ static void metadata(uint32_t conn, const char *agent)
 	answer(conn, REFUSED_NOT, "");
 }
 
+static void volumes(uint32_t conn, bool counters)
+{
+	static unsigned int asked;
+	static char text[PAYLOAD_MAX];
+	char path[256];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.%s", ctl.options.state, !counters ? "volumes" : asked++ ? "later" : "counters");
+	f = fopen(path, "re");
+	n = f ? fread(text, 1, sizeof(text), f) : 0;
+	if (f)
+		fclose(f);
+	part(conn, text, n / 2);
+	part(conn, text + n / 2, n - n / 2);
+	answer(conn, REFUSED_NOT, "done");
+}
+
+static void order(uint32_t conn, const struct msg_ctl_volume_order *m)
+{
+	char text[2 * TEXT_SIZE];
+
+	if (m->order == VOLUME_TRIM)
+		part(conn, "trim: 50 %\n", 11);
+	snprintf(text, sizeof(text), "volume %s: %s %u", m->volume, enum_text(enum_values_volume_order, m->order), m->most_ms);
+	answer(conn, m->order == VOLUME_THAW ? REFUSED_STATE : REFUSED_NOT, text);
+}
+
 static void on_request(void *ctx, uint32_t conn, enum control_access access, const void *data, size_t len)
 {
 	struct message m;
@@ -252,6 +281,12 @@ static void on_request(void *ctx, uint32_t conn, enum control_access access, con
 			answer(conn, REFUSED_IO, m.ctl_backup.path);
 		else
 			answer(conn, REFUSED_NOT, m.ctl_backup.path);
+		break;
+	case CTL_VOLUMES:
+		volumes(conn, m.ctl_volumes.counters);
+		break;
+	case CTL_VOLUME_ORDER:
+		order(conn, &m.ctl_volume_order);
 		break;
 	case CTL_STOP:
 		answer(conn, REFUSED_NOT, "");

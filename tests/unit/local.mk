@@ -64,6 +64,7 @@ script_tests += \
 	tests/unit/test_ctl_golden.py \
 	tests/unit/test_ctl_live.sh \
 	tests/unit/test_ctl_manual.py \
+	tests/unit/test_ctl_volume.sh \
 	tests/unit/test_packaging.sh \
 	$(NULL)
 noinst_HEADERS += \

@@ -344,6 +344,7 @@ static void test_grow(const char *filesystem)
 /* --- sockets --- */
 
 static struct vol_message seen;
+static uint32_t looks, job_error;
 
 static void answer(void *user, const struct vol_message *q, struct vol_message *a)
 {
@@ -358,7 +359,10 @@ static void answer(void *user, const struct vol_message *q, struct vol_message *
 		a->status_is.direct_read_us.n[7] = 98;
 		a->status_is.direct_read_us.n[10] = 2;
 		break;
-	case VOL_TRIM: a->data.value = 4096; break;
+	case VOL_JOB: looks = 0; break;
+	case VOL_JOB_STATUS:
+		a->job_is = (struct vol_job_is){ .kind = VOL_JOB_TRIM, .running = looks++ < 2, .value = 4096, .failed = job_error };
+		break;
 	case VOL_REDIRECT: a->error = EOPNOTSUPP; break;
 	case VOL_FREEZE: a->error = q->freeze.on ? 0 : EINVAL; break;
 	default: break;
@@ -383,10 +387,18 @@ static void test_sockets(void)
 	CHECK_EQ(number_of("direct_write_p99_us"), 0);
 	CHECK_EQ(json_array_size(json_object_get(result, "waiting_for")), 2);
 	CHECK_EQ(run("freeze", path, NULL), ADMIN_OK);
+	CHECK_EQ(seen.freeze.most_ms, 60000);
+	CHECK_EQ(run("freeze", path, "5", NULL), ADMIN_OK);
+	CHECK_EQ(seen.freeze.most_ms, 5000);
+	CHECK_EQ(run("freeze", path, "601", NULL), ADMIN_USAGE);
 	CHECK_EQ(run("thaw", path, NULL), ADMIN_FAILED);
 	CHECK_CONTAINS(err_text, "Invalid argument");
 	CHECK_EQ(run("trim", path, NULL), ADMIN_OK);
 	CHECK_EQ(number_of("trimmed_bytes"), 4096);
+	CHECK_EQ(looks, 3);
+	job_error = EOPNOTSUPP;
+	CHECK_EQ(run("trim", path, NULL), ADMIN_FAILED);
+	CHECK_CONTAINS(err_text, "not supported");
 	CHECK_EQ(run("redirect", path, "on", NULL), ADMIN_FAILED);
 	CHECK_CONTAINS(err_text, "right socket");
 	CHECK_EQ(run("redirect", path, "maybe", NULL), ADMIN_USAGE);

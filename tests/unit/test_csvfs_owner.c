@@ -418,7 +418,8 @@ static void test_append_again(void)
 
 static void test_freeze(void)
 {
-	struct vol_message freeze = { .type = VOL_FREEZE, .freeze.on = 1 }, thaw = { .type = VOL_FREEZE }, answer, m;
+	struct vol_message freeze = { .type = VOL_FREEZE, .freeze = { .on = 1, .most_ms = 60000 } }, answer, m;
+	struct vol_message thaw = { .type = VOL_FREEZE }, trim = { .type = VOL_JOB, .job.kind = VOL_JOB_TRIM };
 	struct vol_extent e = { 0 };
 	struct vol_fid f;
 
@@ -426,6 +427,10 @@ static void test_freeze(void)
 	CHECK_EQ(write_at(&a, 22, 0, pattern, 8192), 0);
 	CHECK_EQ(ask_control(&freeze, &answer), 0);
 	CHECK_EQ(answer.error, 0);
+	CHECK_EQ(ask_control(&freeze, &answer), 0);
+	CHECK_EQ(answer.error, EBUSY);
+	CHECK_EQ(ask_control(&trim, &answer), 0);
+	CHECK_EQ(answer.error, EBUSY);
 	CHECK_EQ(lease(&a, 22, false, false, &e), 0);
 	m = write_question(22, 0, "x", 1);
 	m.request = a.next++;
@@ -435,7 +440,40 @@ static void test_freeze(void)
 	CHECK_EQ(ask_control(&thaw, &answer), 0);
 	CHECK_EQ(answer.error, 0);
 	CHECK_EQ(peer_wait(&a, m.request), 0);
+	/* Who waits for it goes on when nobody ends it. */
+	freeze.freeze.most_ms = 300;
+	CHECK_EQ(ask_control(&freeze, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+	m = write_question(22, 0, "y", 1);
+	m.request = a.next++;
+	a.answered = m.request;
+	peer_send(&a, &m);
+	CHECK_EQ(peer_wait(&a, m.request), 0);
+	CHECK_EQ(ask_control(&thaw, &answer), 0);
+	CHECK_EQ(answer.error, EINVAL);
+	freeze.freeze.most_ms = 0;
+	CHECK_EQ(ask_control(&freeze, &answer), 0);
+	CHECK_EQ(answer.error, ERANGE);
 	CHECK_EQ(lease(&a, 22, false, false, &e), 1);
+}
+
+/* A job ends, whatever the device can do, and says how it went; the next one can be had then. */
+static void test_jobs(void)
+{
+	struct vol_message trim = { .type = VOL_JOB, .job.kind = VOL_JOB_TRIM }, look = { .type = VOL_JOB_STATUS }, answer;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(ask_control(&trim, &answer), 0);
+		CHECK_EQ(answer.error, 0);
+		do
+			CHECK_EQ(ask_control(&look, &answer), 0);
+		while (answer.job_is.running);
+		CHECK_EQ(answer.job_is.kind, VOL_JOB_TRIM);
+		if (!answer.job_is.failed)
+			CHECK_EQ(answer.job_is.done, answer.job_is.total);
+		else
+			CHECK_EQ(answer.job_is.failed, EOPNOTSUPP);
+	}
 }
 
 /*
@@ -546,6 +584,7 @@ static void run(const char *filesystem)
 	test_fenced_write();
 	test_append_again();
 	test_freeze();
+	test_jobs();
 	test_power_loss(!strcmp(filesystem, "xfs"));
 	peer_bye(&a);
 	peer_bye(&b);

@@ -118,7 +118,7 @@ static void test_wrong_kind(void)
 		int error; /* 0: the connection ends */
 	} sent[] = { { VOL_WELCOME, 0 },	  { VOL_DATA, 0 },	  { VOL_RECALL, 0 },
 		     { VOL_FENCED, EOPNOTSUPP },  { VOL_FREEZE, EOPNOTSUPP }, { VOL_SET_OWNER, EOPNOTSUPP },
-		     { VOL_TRIM, EOPNOTSUPP },	  { VOL_REDIRECT, EOPNOTSUPP } };
+		     { VOL_JOB, EOPNOTSUPP },	  { VOL_REDIRECT, EOPNOTSUPP } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sent); i++) {
 		struct vol_message m = { .type = sent[i].type };

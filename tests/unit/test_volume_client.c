@@ -49,8 +49,8 @@ static void serve(void *user, const struct vol_message *question, struct vol_mes
 	if (question->type == VOL_STATUS) {
 		answer->status_is.epoch = 77;
 		text_copy(answer->status_is.text, sizeof(answer->status_is.text), "fine");
-	} else if (question->type == VOL_TRIM) {
-		answer->data.value = 4096;
+	} else if (question->type == VOL_JOB_STATUS) {
+		answer->job_is.value = 4096;
 	} else {
 		answer->error = EOPNOTSUPP;
 	}
@@ -65,8 +65,8 @@ static void test_answers(void)
 	CHECK_EQ(last.error, 0);
 	CHECK_EQ(last.status_is.epoch, 77);
 	CHECK_STR(last.status_is.text, "fine");
-	CHECK_EQ(ask(VOL_TRIM, TIMEOUT_MS), 0);
-	CHECK_EQ(last.data.value, 4096);
+	CHECK_EQ(ask(VOL_JOB_STATUS, TIMEOUT_MS), 0);
+	CHECK_EQ(last.job_is.value, 4096);
 	CHECK_EQ(ask(VOL_FREEZE, TIMEOUT_MS), 0);
 	CHECK_EQ(last.error, EOPNOTSUPP);
 	volume_control_free(control);
