@@ -184,7 +184,7 @@ static void tick_mount(struct volumes *v, struct volume_mount *m, uint64_t now_m
 		volume = NULL;
 	if (part && !m->ending && (!volume || strcmp(volume->name, m->name) != 0))
 		mount_end(m, volume ? "it was renamed" : "it was deleted");
-	if (part && !m->ending && !m->alive && !v->killed) {
+	if (part && volume && !m->ending && !m->alive && !v->killed) {
 		text_copy(m->device, sizeof(m->device), volume->device);
 		m->pause_max_ms = volume->pause_max_ms;
 		give_run(v, m);

@@ -337,7 +337,7 @@ static bool get_ids(struct reader *r, uint16_t *ids, size_t max, uint32_t highes
 
 static bool get_volumes(struct reader *r, struct volume_set *set)
 {
-	uint16_t ids[VOLUME_MAX];
+	uint16_t ids[VOLUME_MAX] = { 0 };
 	size_t n = reader_left(r) / 2;
 
 	if (!get_ids(r, ids, VOLUME_MAX, VOLUME_MAX))

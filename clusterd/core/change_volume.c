@@ -105,7 +105,7 @@ bool change_volume_created(struct change *c)
 	struct volume *v;
 	char name[NAME_SIZE];
 	struct resource *res;
-	uint32_t role, resource;
+	uint32_t role = 0, resource = 0;
 	struct role *r;
 
 	if (!check_name(c, c->op->name))

@@ -103,7 +103,7 @@ static void wait_ms(pthread_cond_t *changed, uint32_t ms)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_nsec += ms * 1000000l;
+	t.tv_nsec += ms * 1000000L;
 	t.tv_sec += t.tv_nsec / 1000000000;
 	t.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(changed, &s->lock, &t);

@@ -44,9 +44,9 @@ int do_getattr(struct request *r)
 
 static struct timespec time_of(uint64_t ns)
 {
-	int64_t t = (int64_t)ns, s = t / NS - (t % NS < 0);
+	int64_t t = (int64_t)ns, s = t / NS, rest = t % NS;
 
-	return (struct timespec){ .tv_sec = s, .tv_nsec = t - s * NS };
+	return rest < 0 ? (struct timespec){ .tv_sec = s - 1, .tv_nsec = rest + NS } : (struct timespec){ .tv_sec = s, .tv_nsec = rest };
 }
 
 static struct timespec wanted_time(uint32_t valid, uint32_t given, uint32_t now, uint64_t ns)

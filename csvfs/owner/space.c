@@ -19,10 +19,10 @@ bool room_comes(struct owner *o, int error)
 	if (error != -ENOSPC && error != -EDQUOT)
 		return false;
 	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_nsec += ROOM_WAIT_MS * 1000000l;
-	if (deadline.tv_nsec >= 1000000000l) {
+	deadline.tv_nsec += ROOM_WAIT_MS * 1000000L;
+	if (deadline.tv_nsec >= 1000000000L) {
 		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000l;
+		deadline.tv_nsec -= 1000000000L;
 	}
 	pthread_mutex_lock(&o->lock);
 	before = o->orphans_gone;

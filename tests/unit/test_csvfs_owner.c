@@ -120,7 +120,7 @@ static void test_data(void)
 		m.write.append = 1;
 		CHECK_EQ(ask(&a, &m), 0);
 		CHECK_EQ(a.frame.m.written.offset, size);
-		memcpy(seen + size, "tail", 4);
+		memcpy(seen + size, (const char[]){ 't', 'a', 'i', 'l' }, 4);
 		m = (struct vol_message){
 			.type = VOL_COPY,
 			.copy = { .handle = 5, .offset = 3, .to_handle = 5, .to_offset = 600001, .length = 10000 }
@@ -198,7 +198,7 @@ static void test_leases(void)
 	}
 	CHECK_EQ(peer_wait(&b, m.request), 0);
 	memset(x, 0x33, sizeof(x));
-	memcpy(x + 10, "part", 4);
+	memcpy(x + 10, (const char[]){ 'p', 'a', 'r', 't' }, 4);
 	CHECK(reads_as(&b, 6, 0, x, 4096));
 	/* Both lease: nobody is sole. Truncation takes everything back from both. */
 	CHECK_EQ(lease(&a, 6, false, false, &e), 1);
