@@ -31,6 +31,8 @@ root_tests += \
 	tests/csvfs/csvfs_data_test.py \
 	tests/csvfs/csvfs_database_test.py \
 	tests/csvfs/csvfs_faults_test.py \
+	tests/csvfs/csvfs_large_test.py \
+	tests/csvfs/csvfs_memory_test.py \
 	tests/csvfs/csvfs_nodes_test.py \
 	tests/csvfs/csvfs_posix_test.py \
 	tests/csvfs/csvfs_san_test.py \
