@@ -9,6 +9,8 @@
  *                                -> one refused: answered with the agent's words, the others are not waited for
  *   "submitted": or, when the question was all that was wanted, answered
  *   the client left: forgotten, and what only it wanted to know is not asked any more
+ *
+ * The agent of a volume's owner also looks at the device, which every node must have: here it is looked at on this one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 
 #include "clusterd/core/state.h"
+#include "clusterd/core/volume_use.h"
 #include "clusterd/log.h"
 #include "clusterd/shell_private.h"
 #include "proto/object_text.h"
@@ -24,6 +27,7 @@
 
 struct candidate {
 	struct resource resource;
+	struct volume volume; /* whose owner the resource is; no name: of none */
 	bool touched; /* agent or parameters set, or all of it new */
 	bool skip;    /* forced, refused anyway with better words than an agent's, or asked about under another name */
 };
@@ -116,10 +120,56 @@ static void set_fields(struct vetting *v, struct candidate *c, const struct chan
 	}
 }
 
+/* Fields that are parameters of its owner's agent. */
+static bool is_owners(const struct field *f)
+{
+	return f->offset == offsetof(struct volume, device) || f->offset == offsetof(struct volume, port) ||
+	       f->offset == offsetof(struct volume, recall_ms);
+}
+
+/* A volume's owner is made and set with it: its agent looks at the device. */
+static int gather_volume(struct vetting *v, const struct change_op *op)
+{
+	const struct state *st = core_state(v->shell->core);
+	const struct object_type *type = object_type(KIND_VOLUME);
+	struct name_resolver names = state_resolver(st);
+	const struct volume *old = state_volume(st, state_find(st, KIND_VOLUME, op->name));
+	char name[2 * NAME_SIZE], error[TEXT_SIZE];
+	struct candidate *c;
+
+	snprintf(name, sizeof(name), VOLUME_ROLE_PREFIX "%s" VOLUME_OWNER_SUFFIX, op->name);
+	if (strlen(name) >= NAME_SIZE || (op->verb == VERB_SET && !old))
+		return 0; /* refused, or made by the same change and looked at already */
+	c = candidate_of(v, name);
+	if (!c)
+		return -ENOMEM;
+	if (op->verb == VERB_CREATE)
+		object_init(type, &c->volume, 1);
+	else if (!c->volume.name[0])
+		c->volume = *old;
+	text_copy(c->volume.name, NAME_SIZE, op->name);
+	c->skip = c->skip || op->force;
+	for (uint32_t i = 0; i < op->n_fields; i++) {
+		const struct field *f = object_field_by_number(type, op->fields[i].number);
+
+		if (!f || !is_owners(f))
+			continue;
+		c->touched = true;
+		if (field_parse(type, f, &c->volume, op->fields[i].how, op->fields[i].value, &names, error))
+			c->skip = true;
+	}
+	c->skip = c->skip || !c->volume.device[0];
+	text_copy(c->resource.agent, sizeof(c->resource.agent), VOLUME_AGENT);
+	volume_params(&c->volume, c->resource.params);
+	return 0;
+}
+
 static int gather_op(struct vetting *v, const struct change_op *op)
 {
 	struct candidate *c;
 
+	if (op->kind == KIND_VOLUME && (op->verb == VERB_CREATE || op->verb == VERB_SET))
+		return gather_volume(v, op);
 	if (op->kind != KIND_RESOURCE || (op->verb != VERB_CREATE && op->verb != VERB_SET && op->verb != VERB_DELETE &&
 					  op->verb != VERB_RENAME))
 		return 0;
@@ -186,8 +236,12 @@ static void on_vetted(void *user, const struct agent_validation *validation)
 		ask_more(v);
 		return;
 	}
-	snprintf(text, sizeof(text), "resource '%s': %s (--force skips this check, which asks the agents of node %s)",
-		 ask->candidate->resource.name, validation->text, v->shell->node_name);
+	if (ask->candidate->volume.name[0])
+		snprintf(text, sizeof(text), "volume '%s': %s (--force skips this check, which looks at the device on node %s)",
+			 ask->candidate->volume.name, validation->text, v->shell->node_name);
+	else
+		snprintf(text, sizeof(text), "resource '%s': %s (--force skips this check, which asks the agents of node %s)",
+			 ask->candidate->resource.name, validation->text, v->shell->node_name);
 	refuse(v, REFUSED_AGENT, text);
 }
 
@@ -208,7 +262,8 @@ static int ask(struct vetting *v, const struct candidate *c, const char **fault)
 	struct agent_request rq = { .action = AGENT_VALIDATE_ALL,
 				    .resource = c->resource.name,
 				    .agent = c->resource.agent,
-				    .params = c->resource.params };
+				    .params = c->resource.params,
+				    .here = c->volume.name[0] }; /* its device has to be on every node */
 	struct ask *a = ask_new(v, c);
 	int ret = a ? agents_validate(v->shell->agents, &rq, on_vetted, a) : -ENOBUFS;
 

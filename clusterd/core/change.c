@@ -205,7 +205,8 @@ static bool verb_create(struct change *c)
 
 static bool verb_set(struct change *c)
 {
-	bool was_disarmed = c->s->cluster.disarmed;
+	const struct cluster cluster = c->s->cluster;
+	bool was_disarmed = cluster.disarmed;
 	struct volume volume;
 	char text[TEXT_SIZE];
 
@@ -217,6 +218,8 @@ static bool verb_set(struct change *c)
 		return false;
 	fields_text(c, text, sizeof(text));
 	add_event(c, REASON_CONFIGURED, text);
+	if (c->op->kind == KIND_CLUSTER)
+		change_volumes_follow(c->s, &cluster);
 	if (c->op->kind == KIND_CLUSTER && was_disarmed != c->s->cluster.disarmed)
 		add_event(c, was_disarmed ? REASON_ARMED : REASON_CLUSTER_DISARMED, NULL);
 	return true;

@@ -47,6 +47,8 @@ bool change_volume_renamed(struct change *c);
 bool change_check_delete_volume(struct change *c);
 /* Before it is deleted: no node has it any more. Returns its ownership's role, which goes with it. */
 uint32_t change_volume_gone(struct change *c);
+/* The times of the cluster have changed: those of ownerships that follow them do. */
+void change_volumes_follow(struct state *s, const struct cluster *before);
 void change_volumes_forget_node(struct state *s, uint32_t node);
 /* The role is to be stopped: not while somebody runs on its volume. */
 bool change_check_volume_stop(struct change *c, uint32_t role);

@@ -61,14 +61,12 @@ bool change_check_volume(struct change *c)
 	return true;
 }
 
-/* Lines by name, as a PARAMS value wants them. */
 static void set_params(struct state *s, const struct volume *v, uint32_t resource)
 {
 	struct resource *r = state_edit(s, KIND_RESOURCE, resource);
 	char params[PARAMS_SIZE];
 
-	snprintf(params, sizeof(params), "device=%s\nport=%u\nrecall=%u\nvolume=%s\n", v->device, volume_port(v), v->recall_ms,
-		 v->name);
+	volume_params(v, params);
 	if (!strcmp(params, r->params))
 		return;
 	if (r->state == RES_STARTED || r->state == RES_STARTING || r->state == RES_UNKNOWN)
@@ -228,6 +226,19 @@ uint32_t change_volume_gone(struct change *c)
 		if (state_node(s, id) && volume_set_has(&s->nodes[id].volumes_up, c->id))
 			volume_set_put(&((struct node *)state_edit(s, KIND_NODE, id))->volumes_up, c->id, false);
 	return s->volumes[c->id].role;
+}
+
+/* A time-out that somebody has set otherwise stays as it is. */
+void change_volumes_follow(struct state *s, const struct cluster *before)
+{
+	uint32_t was = stop_timeout_ms(before), is = stop_timeout_ms(&s->cluster);
+
+	for (uint32_t id = 1; was != is && id <= s->high[KIND_VOLUME]; id++) {
+		uint32_t resource = state_volume(s, id) ? s->role_resource[s->volumes[id].role] : 0;
+
+		if (resource && s->resources[resource].stop_timeout_ms == was)
+			((struct resource *)state_edit(s, KIND_RESOURCE, resource))->stop_timeout_ms = is;
+	}
 }
 
 void change_volumes_forget_node(struct state *s, uint32_t node)

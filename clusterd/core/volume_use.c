@@ -2,8 +2,15 @@
 /* Volumes and the roles that need them. */
 #include "clusterd/core/volume_use.h"
 
+#include <stdio.h>
+
 #include "clusterd/core/canary.h"
 #include "clusterd/core/role_move.h"
+
+void volume_params(const struct volume *v, char out[PARAMS_SIZE])
+{
+	snprintf(out, PARAMS_SIZE, "device=%s\nport=%u\nrecall=%u\nvolume=%s\n", v->device, volume_port(v), v->recall_ms, v->name);
+}
 
 uint32_t volume_of_role(const struct state *s, uint32_t role)
 {

@@ -21,6 +21,8 @@
 
 static inline uint32_t volume_port(const struct volume *v) { return v->port ? v->port : VOLUME_PORT_FIRST + v->object.id; }
 
+/* Parameters of its owner's agent: lines by name, as a PARAMS value wants them. */
+void volume_params(const struct volume *v, char out[PARAMS_SIZE]);
 /* The volume whose ownership this role is, 0: none. */
 uint32_t volume_of_role(const struct state *s, uint32_t role);
 bool volume_is_needed_by(const struct role *r, uint32_t volume);

@@ -3,7 +3,8 @@
  * Queries about agents: meta-data from the cache or by running the agent, parameters checked against it.
  *
  *   agents_meta(), agents_validate() -> cached? --no--> FETCHING (all queries of one agent share one run) --> check --> done
- *                                          `--yes-----------------------------------------------------^
+ *                                          `--yes-----------------------------------------------------^   |
+ *                                                                                              `here': RUNNING validate-all
  */
 #include "clusterd/io/agent_runner.h"
 
@@ -15,7 +16,7 @@
 
 #include "clusterd/io/soon.h"
 
-enum query_state { QUERY_READY, QUERY_FETCHING, QUERY_FINISHED };
+enum query_state { QUERY_READY, QUERY_FETCHING, QUERY_RUNNING, QUERY_FINISHED };
 
 struct query {
 	struct agents *a;
@@ -25,7 +26,7 @@ struct query {
 	agents_validated_fn done;
 	void *user;
 	struct request request;
-	bool check;
+	bool check, here;
 	char path[AGENT_PATH_SIZE];
 	struct stat st;
 	struct meta_entry *entry;
@@ -114,12 +115,50 @@ static void query_fetch(struct query *q, void (*done)(struct job *job))
 	job_submit(job);
 }
 
+static void on_validated(struct job *job)
+{
+	struct query *q = job->query;
+
+	q->job = NULL;
+	if (job->status != AGENT_DONE || job->rc != OCF_SUCCESS)
+		query_fail(q, job->status == AGENT_DONE ? -EINVAL : error_of_status(job), "%s",
+			   *job->text ? job->text : "its agent refuses it without a word");
+	query_finish_later(q);
+}
+
+/* What is wrong with it on this host. */
+static void query_run(struct query *q)
+{
+	const struct agent_meta_action *action = agent_meta_action(meta_entry_get(q->entry), "validate-all", 0);
+	struct request rq = q->request;
+	struct job *job = NULL;
+
+	if (action) {
+		rq.resource_id = 0;
+		rq.timeout_ms = action->timeout_ms ? action->timeout_ms : AGENT_META_TIMEOUT_MS;
+		job = job_new(q->a, &rq, POOL_QUERY, on_validated);
+		if (!job)
+			query_fail(q, -ENOMEM, "%s: out of memory", q->request.agent);
+	}
+	if (!job) {
+		query_finish_later(q);
+		return;
+	}
+	q->state = QUERY_RUNNING;
+	job->query = q;
+	q->job = job;
+	job_submit(job);
+}
+
 /* The meta-data is there. */
 static void query_check(struct query *q)
 {
 	if (q->check && agent_meta_check(meta_entry_get(q->entry), q->request.params, q->text))
 		q->error = -EINVAL;
-	query_finish_later(q);
+	if (q->here && !q->error)
+		query_run(q);
+	else
+		query_finish_later(q);
 }
 
 static void entry_take(struct query *q, struct meta_entry *entry)
@@ -252,6 +291,7 @@ int agents_validate(struct agents *a, const struct agent_request *request, agent
 	if (r)
 		return r;
 	q->check = true;
+	q->here = request->here;
 	query_start(q);
 	return 0;
 }

@@ -82,6 +82,7 @@ struct agent_request {
 	uint32_t level;              /* OCF_CHECK_LEVEL */
 	const char *migrate_source;  /* node names; migrate_to, migrate_from; else NULL */
 	const char *migrate_target;
+	bool here;                   /* agents_validate(): validate-all on this host, too */
 	uint64_t epoch;              /* of the ownership that a start begins, CLUSTERD_EPOCH; 0: none */
 };
 
@@ -230,9 +231,9 @@ typedef void (*agents_validated_fn)(void *user, const struct agent_validation *v
 int agents_meta(struct agents *a, const char *agent, agents_validated_fn done, void *user);
 
 /*
- * Check parameters against the agent's meta-data: unknown, missing, malformed. The agent's own
- * validate-all is not run: it looks at this host, and the role may be for another. The request needs agent, params,
- * resource. `done` comes once, not from within. -EINVAL, -ENOBUFS, -ENOMEM.
+ * Check parameters against the agent's meta-data: unknown, missing, malformed. The agent's own validate-all is run only when the
+ * request says `here`: it looks at this host, and the role may be for another. The request needs agent, params, resource.
+ * `done` comes once, not from within. -EINVAL, -ENOBUFS, -ENOMEM.
  */
 int agents_validate(struct agents *a, const struct agent_request *request, agents_validated_fn done, void *user);
 

@@ -184,11 +184,25 @@ static void become(const struct volume_place *place, const char *const argv[], i
 	_exit(write(report, &news, sizeof(news)) == (ssize_t)sizeof(news) ? 1 : 2);
 }
 
-static int open_log(const char *path, off_t *ret_from)
+/* Who writes there has ended, or writes on into the old one. */
+static void set_aside(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	char old[VOLUME_PATH_SIZE + 8];
 	struct stat st;
 
+	if (stat(path, &st) || st.st_size < VOLUME_LOG_MAX)
+		return;
+	snprintf(old, sizeof(old), "%s.old", path);
+	rename(path, old);
+}
+
+static int open_log(const char *path, off_t *ret_from)
+{
+	int fd;
+	struct stat st;
+
+	set_aside(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;
 	*ret_from = fstat(fd, &st) ? 0 : st.st_size;

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #define VOLUME_PATH_SIZE 512
+#define VOLUME_LOG_MAX (4 << 20) /* bytes; a longer log is set aside as .log.old, in the place of an earlier one, at a start */
 
 struct volume_place {
 	char control[VOLUME_PATH_SIZE], record[VOLUME_PATH_SIZE], log[VOLUME_PATH_SIZE];

@@ -81,6 +81,7 @@ def leave(rig, owner):
 
 def test_losses():
     with labvolume.volume_lab() as rig:
+        rig.up()
         owner = rig.make()
         rig.run(owner, 'touch', f'{PLACE}/v1/hello')
         step('drain')
@@ -96,6 +97,7 @@ def test_losses():
 def test_isolated():
     """A node without quorum and without a fence ends its csvfs before T_stop: only then is what it had given to others."""
     with labvolume.volume_lab(fence=None) as rig:
+        rig.up()
         owner = rig.make()
         victim = next(h for h in rig.names if h != owner)
         others = [h for h in rig.names if h != victim]

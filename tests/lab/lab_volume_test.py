@@ -15,6 +15,17 @@ from labtest import check, check_equal, eventually  # noqa: E402
 from labvolume import FAIL_OVER_S, PAUSE_MAX_S, PLACE, UP_S, Writer, step  # noqa: E402
 
 
+def refused(rig):
+    """A device that carries no volume, or is not there, is refused before anything is made."""
+    said = rig.cluster.ctl('node1', 'volume', 'add', 'v1', '/dev/lun')
+    check_equal(said.returncode, 17, f'exit code for a device without a volume: {said.stderr}')
+    check('csvfs-admin create makes one' in said.stderr, f'the way out is told: {said.stderr}')
+    said = rig.cluster.ctl('node1', 'volume', 'add', 'v1', '/dev/nothing')
+    check_equal(said.returncode, 17, f'exit code for a device that is not there: {said.stderr}')
+    check('/dev/nothing: No such file' in said.stderr, f'the device is named: {said.stderr}')
+    check_equal(json.loads(rig.ctl('volume', 'list', '--json'))['volumes'], [], 'volumes after refusals')
+
+
 def use(rig):
     """A role that needs the volume runs where it can be used."""
     rig.ctl('role', 'create', 'app', 'volumes=v1', *labcluster.ROLE)
@@ -181,6 +192,8 @@ def remove(rig):
 def test_volume():
     with labvolume.volume_lab() as rig:
         step('up')
+        rig.up()
+        refused(rig)
         owner = rig.make()
         step(f'v1 is owned by {owner}')
         use(rig)

@@ -183,11 +183,14 @@ class Rig:
     def owner_pid(self, host, name='v1'):
         return int(self.run(host, 'cat', f'/run/clusterd/volumes/{name}.owner.process').split()[0])
 
-    def make(self):
-        """v1 is there on all nodes once it is added, and one file system. Its owner."""
+    def up(self):
+        """Until the cluster is there."""
         self.lab.ask('wait', condition='formed', timeout=UP_S)
         self.cluster.configure()
         self.cluster.heal()
+
+    def make(self):
+        """v1 is there on all nodes once it is added, and one file system. Its owner."""
         self.run('node1', 'csvfs-admin', 'create', '--label', 'v1', '/dev/lun', timeout=120)
         self.ctl('volume', 'add', 'v1', '/dev/lun', '--wait')
         owner = self.wait_role('volume.v1')

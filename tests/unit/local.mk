@@ -48,6 +48,7 @@ unit_tests += \
 	tests/unit/test_volume_agent \
 	tests/unit/test_volume_client \
 	tests/unit/test_volume_control \
+	tests/unit/test_volume_process \
 	tests/unit/test_volume_report \
 	tests/unit/test_volume_wire \
 	tests/unit/test_watchdog \

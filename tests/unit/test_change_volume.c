@@ -106,6 +106,26 @@ static void test_set_and_rename(void)
 	CHECK_STR(resource("volume.data.owner")->params, "device=/dev/b\nport=7311\nrecall=10000\nvolume=data\n");
 }
 
+/* The owner's time for stopping is what T_stop leaves, also when that changes; not when somebody has said otherwise. */
+static void test_stop_timeout(void)
+{
+	uint32_t first, longer;
+
+	set_up(2);
+	STORY({ "create volume v1 device=/dev/a;create volume v2 device=/dev/b;create role web", REFUSED_NOT, NULL },
+	      { "create resource ip role=web agent=ocf:heartbeat:IPaddr2", REFUSED_NOT, NULL },
+	      { "set resource volume.v2.owner stop_timeout=7s", REFUSED_NOT, NULL });
+	first = resource("volume.v1.owner")->stop_timeout_ms;
+	STORY({ "set cluster test t_stop=100s", REFUSED_NOT, NULL });
+	longer = resource("volume.v1.owner")->stop_timeout_ms;
+	CHECK(longer > first);
+	CHECK(longer < 100 * MS_PER_SECOND);
+	CHECK_EQ(resource("volume.v2.owner")->stop_timeout_ms, 7 * MS_PER_SECOND);
+	CHECK(resource("ip")->stop_timeout_ms != longer);
+	STORY({ "set cluster test quorum_grace=20s", REFUSED_NOT, NULL });
+	CHECK(resource("volume.v1.owner")->stop_timeout_ms < longer);
+}
+
 static void test_delete(void)
 {
 	uint64_t number;
@@ -291,6 +311,7 @@ int main(void)
 	test_refused();
 	test_kept_together();
 	test_set_and_rename();
+	test_stop_timeout();
 	test_delete();
 	test_evict();
 	test_all_or_nothing();

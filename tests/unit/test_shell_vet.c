@@ -60,6 +60,28 @@ static void agent_link(const char *from, const char *name)
 	REQUIRE(!link(from, path));
 }
 
+/* The owner's agent, which takes no device but /dev/good. */
+static void volume_agent_make(void)
+{
+	static const char text[] = "#!/bin/sh\n"
+				   "echo \"$1 $OCF_RESKEY_device $OCF_RESKEY_volume $OCF_RESKEY_port\" >>\"$VET_LOG\"\n"
+				   "if [ \"$1\" = validate-all ] && [ \"$OCF_RESKEY_device\" != /dev/good ]; then\n"
+				   "echo 'ocf-exit-reason:no volume of csvfs' >&2; exit 5; fi\n"
+				   "echo '<resource-agent name=\"volume\"><parameters>'\n"
+				   "for p in volume device port recall; do\n"
+				   "echo \"<parameter name=\\\"$p\\\"><content type=\\\"string\\\"/></parameter>\"; done\n"
+				   "echo '</parameters><actions><action name=\"start\" timeout=\"20s\"/>'\n"
+				   "echo '<action name=\"validate-all\" timeout=\"20s\"/></actions></resource-agent>'\n";
+	char path[700];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/clusterd", rig.agents_dir);
+	REQUIRE(!mkdir(path, 0755));
+	snprintf(path, sizeof(path), "%s/clusterd/volume", rig.agents_dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	REQUIRE(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && !close(fd));
+}
+
 static void agents_make(void)
 {
 	char path[700], name[32];
@@ -73,6 +95,7 @@ static void agents_make(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 	REQUIRE(fd >= 0 && write(fd, script, strlen(script)) == (ssize_t)strlen(script) && !close(fd));
 	agent_link(path, "bad");
+	volume_agent_make();
 	for (int i = 0; i < AGENTS; i++) {
 		snprintf(name, sizeof(name), "held%d", i);
 		agent_link(path, name);
@@ -142,6 +165,23 @@ static void change_add(unsigned int n, const char *agent, const char *params)
 	op.fields[1].number = object_field(type, "params")->number;
 	op.fields[1].how = EDIT_SET;
 	op.fields[1].value = params;
+	change_op_encode(&out, &op);
+	REQUIRE(!out.bad);
+}
+
+static void change_add_volume(const char *name, const char *device, bool force)
+{
+	static struct change_op op;
+	const struct object_type *type = object_type(KIND_VOLUME);
+
+	op = (struct change_op){ .verb = VERB_CREATE, .kind = KIND_VOLUME, .force = force, .n_fields = 2 };
+	snprintf(op.name, sizeof(op.name), "%s", name);
+	op.fields[0].number = object_field(type, "device")->number;
+	op.fields[0].how = EDIT_SET;
+	op.fields[0].value = device;
+	op.fields[1].number = object_field(type, "port")->number;
+	op.fields[1].how = EDIT_SET;
+	op.fields[1].value = "8000";
 	change_op_encode(&out, &op);
 	REQUIRE(!out.bad);
 }
@@ -437,6 +477,30 @@ static void test_close(void)
 	end();
 }
 
+/* The owner's agent looks at a volume's device before the volume is made. */
+static void test_volume(void)
+{
+	begin();
+	change_begin();
+	change_add_volume("good", "/dev/good", false);
+	change_vet(1);
+	wait_submitted(1);
+	change_begin();
+	change_add_volume("bad", "/dev/bad", false);
+	change_vet(2);
+	wait_answer(2);
+	CHECK_EQ(clients[2].refusal, REFUSED_AGENT);
+	CHECK_CONTAINS(clients[2].detail, "volume 'bad': ");
+	CHECK_CONTAINS(clients[2].detail, "no volume of csvfs");
+	CHECK_CONTAINS(clients[2].detail, "--force skips this check, which looks at the device on node node1");
+	change_begin();
+	change_add_volume("bad", "/dev/bad", true);
+	change_vet(3);
+	wait_submitted(2);
+	CHECK_EQ(clients[3].refusal, NOT_ANSWERED);
+	end();
+}
+
 int main(void)
 {
 	test_overlap();
@@ -444,6 +508,7 @@ int main(void)
 	test_one_refused();
 	test_refused_early();
 	test_client_leaves();
+	test_volume();
 	test_question();
 	test_alike();
 	test_queries_taken();
