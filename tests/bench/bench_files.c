@@ -2,12 +2,13 @@
 /*
  * Names and open files, by several processes at a time. Each prints one line:
  *
- *   bench_files create|create-sync DIR PREFIX PROCESSES SECONDS
+ *   bench_files create[-own][-sync] DIR PREFIX PROCESSES SECONDS
  *	makes empty files PREFIX-PROCESS-NUMBER; -sync: and fsync of DIR after each, what a csvfs does by itself
- *   bench_files stat DIR PREFIX PROCESSES SECONDS
+ *   bench_files stat[-own] DIR PREFIX PROCESSES SECONDS
  *	lstat of what create has made, the first NAMES of each process round and round
- *   bench_files unlink|unlink-sync DIR PREFIX PROCESSES
+ *   bench_files unlink[-own][-sync] DIR PREFIX PROCESSES
  *	until nothing is left
+ *	-own, with each of these (create-own-sync): each process in PREFIX-PROCESS, a directory of its own
  *   bench_files look DIR DIRECTORIES/FILES PROCESSES SECONDS
  *	lstat of each of what fill has made, once
  *	all: OPERATIONS SECONDS LEAST MOST (of one process)
@@ -46,7 +47,7 @@ struct job {
 	const char *what, *prefix;
 	int dir, number, processes;
 	uint64_t until;
-	bool sync;
+	bool sync, own;
 };
 
 static uint64_t now_ns(void)
@@ -139,13 +140,27 @@ static uint64_t look_at(const struct job *j)
 	return n;
 }
 
-static uint64_t work(const struct job *j)
+static void enter_own(struct job *j)
 {
+	char name[NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s-%d", j->prefix, j->number);
+	if (mkdirat(j->dir, name, 0755) < 0 && errno != EEXIST)
+		die(name);
+	j->dir = openat(j->dir, name, O_RDONLY | O_DIRECTORY);
+	if (j->dir < 0)
+		die(name);
+}
+
+static uint64_t work(struct job *j)
+{
+	if (j->own)
+		enter_own(j);
 	if (!strncmp(j->what, "create", 6))
 		return create(j);
 	if (!strcmp(j->what, "look"))
 		return look_at(j);
-	return strcmp(j->what, "stat") ? remove_all(j) : stat_all(j);
+	return strncmp(j->what, "stat", 4) ? remove_all(j) : stat_all(j);
 }
 
 static int names(char **argv, int processes, double seconds)
@@ -153,7 +168,8 @@ static int names(char **argv, int processes, double seconds)
 	uint64_t *done = mmap(NULL, PROCESSES_MAX * sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t began = now_ns(), all = 0, least = UINT64_MAX, most = 0;
 	struct job j = { .what = argv[1], .prefix = argv[3], .dir = open(argv[2], O_RDONLY | O_DIRECTORY),
-			 .until = began + (uint64_t)(seconds * 1e9), .sync = strstr(argv[1], "-sync"), .processes = processes };
+			 .until = began + (uint64_t)(seconds * 1e9), .sync = strstr(argv[1], "-sync"),
+			 .own = strstr(argv[1], "-own"), .processes = processes };
 	int status, bad = 0;
 
 	if (j.dir < 0 || done == MAP_FAILED)
@@ -272,7 +288,7 @@ static int watch(const char *path, bool append)
 
 static int usage(void)
 {
-	fputs("usage: bench_files create|create-sync|stat|unlink|unlink-sync DIR PREFIX PROCESSES [SECONDS]\n"
+	fputs("usage: bench_files create|stat|unlink[-own][-sync] DIR PREFIX PROCESSES [SECONDS]\n"
 	      "       bench_files look DIR DIRECTORIES/FILES PROCESSES SECONDS\n"
 	      "       bench_files fill DIR DIRECTORIES FILES\n"
 	      "       bench_files open DIR DIRECTORIES FILES COUNT\n"

@@ -203,13 +203,18 @@ def names_line(text):
     return {'rate': int(done) / float(seconds), 'done': int(done), 'least': int(least), 'most': int(most)}
 
 
-def names_round(node, folder, processes, seconds, sync):
+def names_round(node, folder, how, processes, seconds, sync):
     """Rates of create, stat, unlink."""
     rates = {}
-    for what, words in ((f'create{sync}', [seconds]), ('stat', [seconds]), (f'unlink{sync}', [])):
+    for what, words in ((f'create{how}{sync}', [seconds]), (f'stat{how}', [seconds]), (f'unlink{how}{sync}', [])):
         got = names_line(node.run(FILES, what, folder, 'n', processes, *words).stdout)
         rates[what.partition('-')[0]] = got['rate']
     return rates
+
+
+# How bench_files is to work, processes, target of creates. In one directory the kernel of a node makes one name after the other
+# (the directory's lock is held until the file system has answered): what counts is how long one takes.
+NAMES = (('', 1, None), ('', 8, None), ('-own', 16, 5000))
 
 
 def names(b, rig, places):
@@ -217,18 +222,19 @@ def names(b, rig, places):
     ways = {'csvfs': (f'{VOLUME}/names', ''), 'ext4_synced': (f'{LOCAL}/names', '-sync'), 'ext4': (f'{LOCAL}/names', '')}
     for folder in sorted({folder for folder, _ in ways.values()}):
         node.run('mkdir', folder)
-    for processes in (1, 8):
+    for how, processes, target in NAMES:
         rates = {way: [] for way in ways}
         for _ in range(b.choose(3, 1)):
             for way, (folder, sync) in ways.items():
-                rates[way].append(names_round(node, folder, processes, seconds, sync))
+                rates[way].append(names_round(node, folder, how, processes, seconds, sync))
+        label = f'{processes}{how.replace("-", "_")}'
         for what in ('create', 'stat', 'unlink'):
             ours = [r[what] for r in rates['csvfs']]
-            target = 5000 if what == 'create' and processes > 1 else None
-            b.figure(f'{what}_{processes}', ours, '1/s', target, less=False, note=f'{processes} {"processes" if processes > 1 else "process"}, one directory')
-            b.figure(f'{what}_{processes}_ext4_synced', [r[what] for r in rates['ext4_synced']], '1/s',
+            b.figure(f'{what}_{label}', ours, '1/s', target if what == 'create' else None, less=False,
+                     note=f'{processes} {"processes" if processes > 1 else "process"}, {"a directory each" if how else "one directory"}')
+            b.figure(f'{what}_{label}_ext4_synced', [r[what] for r in rates['ext4_synced']], '1/s',
                      note='with fsync of the directory after each, as durable as ours' if what != 'stat' else '')
-            b.figure(f'{what}_{processes}_ext4', [r[what] for r in rates['ext4']], '1/s', note='durable some time later')
+            b.figure(f'{what}_{label}_ext4', [r[what] for r in rates['ext4']], '1/s', note='durable some time later')
 
 
 # --- two nodes at once
@@ -246,16 +252,22 @@ def two_nodes(b, rig, places):
     nodes, seconds = [rig.node(CLIENT), rig.node(THIRD)], b.choose(1.5, 0.4)
     folder, path = f'{VOLUME}/shared', places.paths['csvfs']
     nodes[0].run('mkdir', folder)
-    creates, writes = [], []
+    rows = {name: [] for name in ('creates', 'unlinks', 'creates_own', 'unlinks_own', 'writes')}
+
+    def rates(argv_of):
+        return [names_line(t)['rate'] for t in both(nodes, argv_of)]
     for _ in range(b.choose(3, 1)):
-        creates.append([names_line(t)['rate'] for t in both(nodes, lambda n: (FILES, 'create', folder, n.name, 4, seconds))])
-        for node in nodes:
-            node.run(FILES, 'unlink', folder, node.name, 4)
-        writes.append([fio_result(t)['rate'] for t in both(nodes, lambda n: fio_argv(path, places.size, 'randwrite', '4k', 8, seconds))])
-    for name, rows in (('creates', creates), ('writes', writes)):
-        b.figure(f'two_nodes_{name}', [sum(r) for r in rows], '1/s', note='together; ' + (
-            'one directory, 4 processes each' if name == 'creates' else '4 KiB at random in one file, depth 8 each'))
-        b.figure(f'two_nodes_{name}_share', [min(r) / max(r) for r in rows], 'x', 0.5, less=False, note='of the slower by the quicker')
+        for how, label, processes in (('', '', 4), ('-own', '_own', 8)):
+            rows[f'creates{label}'].append(rates(lambda n: (FILES, f'create{how}', folder, n.name, processes, seconds)))
+            rows[f'unlinks{label}'].append(rates(lambda n: (FILES, f'unlink{how}', folder, n.name, processes)))
+        writes = both(nodes, lambda n: fio_argv(path, places.size, 'randwrite', '4k', 8, seconds))
+        rows['writes'].append([fio_result(t)['rate'] for t in writes])
+    for name, pairs in rows.items():
+        what = ('4 KiB at random in one file, depth 8 each' if name == 'writes' else
+                'a directory for each of 8 processes on each' if name.endswith('_own') else 'one directory, 4 processes on each')
+        b.figure(f'two_nodes_{name}', [sum(r) for r in pairs], '1/s', 5000 if name == 'creates_own' else None, less=False,
+                 note=f'together; {what}')
+        b.figure(f'two_nodes_{name}_share', [min(r) / max(r) for r in pairs], 'x', 0.5, less=False, note='of the slower by the quicker')
 
 
 # --- fail-over
