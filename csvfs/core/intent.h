@@ -106,7 +106,8 @@ void intent_done(struct intent_table *t, uint64_t session, uint64_t request, uin
 
 /*
  * Fills the next page of the ring with what is queued. false: nothing is, or INTENT_BATCH_MAX pages are not yet flushed. Call
- * it until false, write the pages to their places, flush; then intent_flushed() with the last number wakes who waits.
+ * it until false, write the pages to their places; then intent_flushed() with the last number wakes who waits. The pages must
+ * be durable before what was waiting is (committer.h says by what), and before INTENT_CARRY further pages are filled.
  */
 bool intent_fill(struct intent_table *t, void *page, uint32_t *ret_place, uint64_t *ret_number);
 void intent_flushed(struct intent_table *t, uint64_t number);

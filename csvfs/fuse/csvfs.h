@@ -72,7 +72,8 @@ struct session {
 	uint32_t told_node;
 	bool stopping, broken;
 	struct link *links[LINKS];
-	uint32_t senders; /* threads within link_send() */
+	uint32_t senders;   /* threads within link_send() */
+	uint32_t want_room; /* threads that wait for the window, or for a connection */
 	uint32_t next_data;
 	uint64_t down_since_ms;
 	bool given_up; /* the pause was too long: EIO at once */

@@ -54,6 +54,20 @@ static struct link *link_for(const struct vol_message *m)
 	return s->links[is_data(m) ? 1 + s->next_data++ % DATA_LINKS : 0];
 }
 
+/* Only disconnect() waits for it. session.lock is held. */
+static void sender_done(void)
+{
+	if (!--s->senders && s->state == SESSION_DOWN)
+		pthread_cond_broadcast(&s->changed);
+}
+
+/* There is one request less: session.lock is held. What else `changed` is for does not depend on it. */
+static void room_made(void)
+{
+	if (s->want_room)
+		pthread_cond_broadcast(&s->changed);
+}
+
 /* session.lock is held, and let go meanwhile. A failure is noticed by who receives. */
 static void send_call(struct call *c)
 {
@@ -67,8 +81,7 @@ static void send_call(struct call *c)
 	link_send(l, &c->q);
 	pthread_mutex_lock(&s->lock);
 	c->sending = false;
-	if (!--s->senders)
-		pthread_cond_broadcast(&s->changed);
+	sender_done();
 	pthread_cond_broadcast(&c->changed);
 }
 
@@ -91,7 +104,9 @@ static int wait_for_room(struct call *c)
 			return error;
 		if ((s->state == SESSION_UP || c->recovery) && pending_room(&s->window, class, c->kind))
 			break;
+		s->want_room++;
 		pthread_cond_wait(&s->changed, &s->lock);
+		s->want_room--;
 	}
 	c->q.request = pending_add(&s->window, class, c->kind, c);
 	return 0;
@@ -131,7 +146,7 @@ static int ask_locked(struct call *c)
 	while (!c->done) {
 		error = c->sending ? 0 : hopeless(c);
 		if (error && pending_answered(&s->window, c->q.request, &was)) {
-			pthread_cond_broadcast(&s->changed);
+			room_made();
 			return error;
 		}
 		if (c->again && !c->sending && !s->broken)
@@ -200,8 +215,7 @@ int session_recalled(uint64_t generation, uint64_t request, bool dirty, int64_t 
 		return -ECONNRESET; /* the owner asks again when we are back; a new one does not know of it */
 	ret = link_send(l, &m);
 	pthread_mutex_lock(&s->lock);
-	if (!--s->senders)
-		pthread_cond_broadcast(&s->changed);
+	sender_done();
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
@@ -252,7 +266,7 @@ static void answered(struct link_frame *f)
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}
-	pthread_cond_broadcast(&s->changed);
+	room_made();
 	pthread_mutex_unlock(&s->lock);
 	c = was.user;
 	c->answer = *f;

@@ -531,9 +531,7 @@ int trailer_read_pages(const struct trailer *t, uint32_t page, uint32_t count, v
 
 int trailer_write_pages(const struct trailer *t, uint32_t page, uint32_t count, const void *buf)
 {
-	int r = in_ring(page, count) ? 0 : -EINVAL;
-
-	if (!r)
-		r = device_write(t->device, buf, (size_t)count * TRAILER_PAGE, page_place(t, page));
-	return r < 0 ? r : device_flush(t->device);
+	if (!in_ring(page, count))
+		return -EINVAL;
+	return device_write(t->device, buf, (size_t)count * TRAILER_PAGE, page_place(t, page));
 }

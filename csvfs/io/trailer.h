@@ -95,7 +95,7 @@ int trailer_read_sessions(const struct trailer *t, struct trailer_session ret[VO
 int trailer_write_session(const struct trailer *t, uint32_t index, const struct trailer_session *s);
 /*
  * `count` pages of the ring, which do not go past its end; TRAILER_PAGE aligned bytes, checksummed by the caller. One write
- * and one flush for all of them.
+ * for all of them, which is not flushed: who needs that calls device_flush().
  */
 int trailer_read_pages(const struct trailer *t, uint32_t page, uint32_t count, void *buf);
 int trailer_write_pages(const struct trailer *t, uint32_t page, uint32_t count, const void *buf);

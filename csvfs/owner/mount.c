@@ -161,7 +161,7 @@ static int make_private(const char *dir)
 static int mount_filesystem(struct volume_mount *m, char *error, size_t size)
 {
 	const unsigned long flags = MS_NOATIME | MS_LAZYTIME | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	const char *data = m->xfs ? "nodiscard" : "data=ordered,errors=remount-ro,nodiscard";
+	const char *data = m->xfs ? "nodiscard" : "data=ordered,barrier=1,errors=remount-ro,nodiscard";
 	struct statvfs s;
 
 	if (mount(m->device_path, m->dir, m->header.filesystem, flags, data))

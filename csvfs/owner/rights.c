@@ -14,6 +14,7 @@
 
 static __thread uint32_t acts_uid, acts_gid; /* 0: root, as threads begin */
 static __thread bool is_stripped;	     /* of its effective capabilities */
+static __thread bool has_groups = true;	     /* supplementary ones, or not known: a thread has its creator's */
 
 static int get_capabilities(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
 {
@@ -90,14 +91,26 @@ static int set_user(uint32_t uid, uint32_t gid)
 	return 0;
 }
 
+static int set_groups(uint32_t n, const uint32_t *groups)
+{
+	if (!n && !has_groups)
+		return 0;
+	has_groups = true;
+	if (syscall(SYS_setgroups, (size_t)n, groups))
+		return -errno;
+	has_groups = n;
+	return 0;
+}
+
 int rights_take(const struct vol_cred *c)
 {
 	int ret;
 
 	if (!c)
 		return 0;
-	if (syscall(SYS_setgroups, (size_t)c->n_groups, c->groups))
-		return -errno;
+	ret = set_groups(c->n_groups, c->groups);
+	if (ret)
+		return ret;
 	umask(c->umask & 0777);
 	ret = set_user(c->uid, c->gid);
 	if (!ret && c->uid)
@@ -111,7 +124,7 @@ void rights_drop(void)
 {
 	/* A thread that kept a user's rights would do the next one's work with them, or with too many: better none at
 	 * all. */
-	if (strip(false) || ((acts_uid || acts_gid) && set_user(0, 0)) || syscall(SYS_setgroups, 0UL, NULL))
+	if (strip(false) || ((acts_uid || acts_gid) && set_user(0, 0)) || set_groups(0, NULL))
 		_exit(1);
 	umask(0);
 }

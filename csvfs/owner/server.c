@@ -70,6 +70,7 @@ static int start_thread(void *(*run)(void *), void *data)
 void job_run(struct owner *o, struct job *j)
 {
 	struct workers *w = &o->workers;
+	bool wake;
 
 	pthread_mutex_lock(&w->lock);
 	j->next = NULL;
@@ -83,8 +84,10 @@ void job_run(struct owner *o, struct job *j)
 		else if (!w->threads)
 			owner_fence(o, "no thread can be started", -EAGAIN);
 	}
-	pthread_cond_signal(&w->wanted);
+	wake = w->idle;
 	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wanted); /* who wakes finds the lock free */
 }
 
 static void workers_stop(struct workers *w)
@@ -281,11 +284,12 @@ static void take_request(struct conn *c, struct link_frame *f)
 		o->n_requests++;
 		if (r->class == REQUEST_REPEAT)
 			r->session->repeating++;
-		job_run(o, &r->job);
 	}
 	pthread_mutex_unlock(&o->lock);
-	if (run)
+	if (run) {
+		job_run(o, &r->job);
 		return;
+	}
 	if (send)
 		link_send(c->link, &r->answer);
 	link_frame_done(&r->frame);

@@ -34,6 +34,7 @@ root_tests += \
 	tests/csvfs/csvfs_large_test.py \
 	tests/csvfs/csvfs_memory_test.py \
 	tests/csvfs/csvfs_nodes_test.py \
+	tests/csvfs/csvfs_once_test.py \
 	tests/csvfs/csvfs_posix_test.py \
 	tests/csvfs/csvfs_san_test.py \
 	tests/csvfs/csvfs_stress_test.py \
