@@ -46,7 +46,8 @@ static struct timespec time_of(uint64_t ns)
 {
 	int64_t t = (int64_t)ns, s = t / NS, rest = t % NS;
 
-	return rest < 0 ? (struct timespec){ .tv_sec = s - 1, .tv_nsec = rest + NS } : (struct timespec){ .tv_sec = s, .tv_nsec = rest };
+	return rest < 0 ? (struct timespec){ .tv_sec = s - 1, .tv_nsec = rest + NS } :
+			  (struct timespec){ .tv_sec = s, .tv_nsec = rest };
 }
 
 static struct timespec wanted_time(uint32_t valid, uint32_t given, uint32_t now, uint64_t ns)

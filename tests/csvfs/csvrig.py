@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, f'{HERE}/../lab')
 import labconf  # noqa: E402
 import labctl  # noqa: E402
+import labsan  # noqa: E402
 import labtest  # noqa: E402
 from labctl import LabError  # noqa: E402
 from labtest import eventually  # noqa: E402
@@ -63,39 +64,11 @@ def ended(process):
     process.wait(READY_S)
 
 
-class San:
-    """One disk; attach() gives a path to it, a loop device of its own."""
+class San(labsan.San):
+    """That of this build."""
 
     def __init__(self, log, size=GIB, sector=512):
-        self.process = subprocess.Popen([tool('csvsan'), str(size), str(sector), log], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        self.log = log
-        self.read('start')
-
-    def read(self, what):
-        words = self.process.stdout.readline().split()
-        if words[:1] != ['ok']:
-            raise LabError(f'SAN: {what}: {" ".join(words) or "it is gone"}')
-        return words[1:]
-
-    def ask(self, *words):
-        self.process.stdin.write(' '.join(str(w) for w in words) + '\n')
-        self.process.stdin.flush()
-        return self.read(' '.join(str(w) for w in words))
-
-    def attach(self, name):
-        major, minor = self.ask('attach', name)
-        return int(major), int(minor)
-
-    def mode(self, name, mode):
-        self.ask('mode', name, mode)
-
-    def refused(self, name):
-        return int(self.ask('stat', name)[3])
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        super().__init__(tool('csvsan'), log, size, sector)
 
 
 class DiskSan:

@@ -21,6 +21,10 @@ mkdir "$DIR/dev/shm" "$DIR/dev/pts"
 for n in fd stdin stdout stderr; do
 	cp -a "/dev/$n" "$DIR/dev/"
 done
+if [ -f "$DIR/lun" ]; then
+	read -r major minor <"$DIR/lun"
+	mknod "$DIR/dev/lun" b "$major" "$minor"
+fi
 touch "$DIR/dev/clusterd-watchdog"
 mount --bind "$DIR/watchdog" "$DIR/dev/clusterd-watchdog"
 mount -t tmpfs -o size=1g,mode=1777 shm "$DIR/dev/shm"

@@ -102,6 +102,15 @@ def find_own_agents(bindirs):
     return ''
 
 
+def find_san(bindirs):
+    """The program that is the SAN, as it was built."""
+    for d in bindirs:
+        path = f'{os.path.dirname(d)}/tests/csvfs/csvsan'
+        if os.access(path, os.X_OK):
+            return path
+    raise LabError('the SAN is not built: make tests/csvfs/csvsan in the build directory')
+
+
 class Lab:
     """A handle on one lab by its name; the lab need not exist yet."""
 
@@ -149,7 +158,7 @@ class Lab:
     # -- life
 
     def up(self, hosts, nets=1, token=0, clusterd=True, bindir=None, transport='auto', fence=None, quorum='', settings=None,
-           watchdog_action='reboot', owner=0, progress=None):
+           watchdog_action='reboot', owner=0, san=0, progress=None):
         check_needs()
         say = progress or (lambda text: None)
         if not 1 <= hosts <= labconf.HOST_MAX:
@@ -160,7 +169,7 @@ class Lab:
         conf = {'name': self.name, 'hosts': hosts, 'nets': nets, 'token': token, 'clusterd': clusterd, 'bindirs': bindirs,
                 'transport': transport, 'fence': fence, 'quorum': quorum, 'set': settings or {}, 'owner': owner,
                 'watchdog_action': watchdog_action, 'srcdir': SRCDIR, 'agents': f'{SRCDIR}/agents',
-                'own_agents': find_own_agents(bindirs)}
+                'own_agents': find_own_agents(bindirs), 'san': san, 'san_program': find_san(bindirs) if san else ''}
         if nets > 1 and labconf.transport(conf) == 'udpu':
             raise LabError('two networks need knet')
         lock = self.make_run_dir()

@@ -16,6 +16,7 @@ import sys
 import time
 
 import labconf
+import labsan
 
 TEMPLATE_MB = 64
 FIFO_READ = 65536
@@ -54,6 +55,21 @@ class Host:
 
     # -- files
 
+    def attach_lun(self):
+        """A boot has a path of its own to the SAN: the kernel state of the one before is that of a machine which is no more."""
+        if self.lab.san:
+            if self.boots:
+                self.lab.san.ask('detach', self.name)
+            write(f'{self.dir}/lun', '%d %d\n' % self.lab.san.attach(self.name))
+
+    def cut_power(self):
+        """Nothing of it reaches the SAN any more, not even what the kernel does for processes that are no more."""
+        if self.lab.san:
+            self.lab.san.mode(self.name, 'hang')
+        os.kill(self.init_pid, signal.SIGKILL)
+        if self.lab.san:
+            self.lab.san.mode(self.name, 'dead')
+
     def prepare(self, template):
         conf = self.lab.conf
         for d in ('dev', 'run', 'ocf', 'disk', 'services', 'etc/corosync/uidgid.d', 'etc/clusterd', 'log/corosync',
@@ -86,6 +102,7 @@ class Host:
             self.drain_dog()
             self.state, self.stopped, self.quorum = 'booting', False, None
             self.services, self.frozen = {}, set()
+            self.attach_lun()
             write(f'{self.dir}/plug.batch', labconf.plug_batch(self.lab.conf, self.n, self.lab.groups))
             ours, theirs = socket.socketpair()
             with open(f'{self.dir}/log/boot.out', 'a') as out:
@@ -156,7 +173,7 @@ class Host:
             if not self.init_pid:
                 self.keeper.kill()
             elif self.state != 'dying':
-                os.kill(self.init_pid, signal.SIGKILL)
+                self.cut_power()
             await self.lab.until(lambda: self.state == 'off', OFF_TIMEOUT_S, f'{self.name} is still dying')
 
     # -- processes
@@ -254,7 +271,7 @@ class Host:
         self.dog_fired += 1
         timeout, self.dog_timeout, self.dog_handle = self.dog_timeout, 0, None
         if self.init_pid and self.state != 'dying':
-            os.kill(self.init_pid, signal.SIGKILL)
+            self.cut_power()
         self.lab.log(f'{self.name} watchdog not petted for {timeout} ms: reset')
         self.lab.spawn(self.dog_reset())
 
@@ -294,6 +311,7 @@ class Lab:
         self.groups = [{} for _ in range(conf['nets'])]
         self.authkey = os.urandom(128)
         self.hosts = {}
+        self.san = None
         self.logfile = open(f'{run}/lab.log', 'a', buffering=1)
         self.ending = False
 
@@ -335,6 +353,8 @@ class Lab:
             self.make_bridge(net, 0)
         write(f'{self.run}/hosts.txt', labconf.hosts_file(self.conf))
         os.makedirs(f'{self.run}/guest/shared', exist_ok=True)
+        if self.conf['san']:
+            self.san = labsan.San(self.conf['san_program'], f'{self.run}/san.log', self.conf['san'] << 20)
         template = f'{self.run}/disk.template'
         with open(template, 'wb') as f:
             f.truncate(TEMPLATE_MB << 20)
@@ -530,7 +550,7 @@ class Lab:
         """Kills what lives; asked again after every event, so a host that was just about to boot is met too."""
         for h in self.hosts.values():
             if h.init_pid and h.state in ('up', 'booting'):
-                os.kill(h.init_pid, signal.SIGKILL)
+                h.cut_power()
         return all(h.state == 'off' for h in self.hosts.values())
 
     # -- requests
@@ -640,6 +660,8 @@ def main():
     os.write(ready_fd, b'k')
     os.close(ready_fd)
     loop.run_forever()
+    if lab.san:
+        lab.san.close()
     shutil.rmtree(run)
 
 

@@ -32,6 +32,7 @@ test_data += \
 	tests/lab/labconf.py \
 	tests/lab/labctl.py \
 	tests/lab/labinit.c \
+	tests/lab/labsan.py \
 	tests/lab/labsend.c \
 	tests/lab/labserver.py \
 	tests/lab/labtest.py \
