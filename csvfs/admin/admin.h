@@ -25,7 +25,7 @@ enum admin_exit {
 struct admin {
 	FILE *out, *err;
 	const char *filesystem, *label; /* options; NULL: not given */
-	bool force, forget, json, repair;
+	bool force, forget, json, repair, quota;
 	uint32_t timeout_ms;
 	const char *args[ADMIN_ARGS_MAX]; /* behind the command */
 	int n_args;

@@ -123,8 +123,9 @@ static int identity_draw(struct trailer_header *h)
 	return 0;
 }
 
-static int mkfs(const struct making *m)
+static int mkfs(const struct making *m, bool quota)
 {
+	char features[sizeof(ext4_features) + sizeof(",quota")];
 	char uuid[ADMIN_UUID_SIZE], blocks[32], xfs_meta[80], xfs_data[48], label[17];
 	const char *const ext4[] = { "mkfs.ext4",
 				     "-q",
@@ -136,7 +137,7 @@ static int mkfs(const struct making *m)
 				     "-I",
 				     "256",
 				     "-O",
-				     ext4_features,
+				     features,
 				     "-E",
 				     "lazy_itable_init=0,lazy_journal_init=0",
 				     "-L",
@@ -151,6 +152,7 @@ static int mkfs(const struct making *m)
 				    "internal=1", "-L",	       label, m->path,	   NULL };
 	bool is_xfs = !strcmp(m->header.filesystem, "xfs");
 
+	snprintf(features, sizeof(features), "%s%s", ext4_features, quota ? ",quota" : "");
 	admin_uuid_text(m->header.volume_hi, m->header.volume_lo, uuid);
 	text_copy_n(label, sizeof(label), m->header.label, is_xfs ? 12 : 16);
 	snprintf(blocks, sizeof(blocks), "%" PRIu64, m->at / BLOCK);
@@ -179,6 +181,23 @@ static int verify(struct admin *a, const struct making *m)
 	return ADMIN_OK;
 }
 
+/* XFS keeps quotas from the first mount on that asks for them; of ext4 it shows whether this kernel knows them. */
+static int quota_begin(struct admin *a, const struct making *m)
+{
+	struct admin_volume v = { .path = m->path, .device = m->device, .header = m->header };
+	int r = superblock_read(&m->device, &v.super);
+
+	v.super.quota = QUOTA_USER | QUOTA_GROUP;
+	if (!r)
+		r = run_mounted(&v, NULL, NULL);
+	if (r < 0)
+		return admin_fail(a, ADMIN_FAILED,
+				  "%s: mounting it with quotas: %s; does this node's kernel know them (CONFIG_QFMT_V2, "
+				  "CONFIG_XFS_QUOTA)? The device is not a volume now",
+				  m->path, strerror(-r));
+	return ADMIN_OK;
+}
+
 static int make(struct admin *a, struct making *m)
 {
 	struct trailer t;
@@ -188,7 +207,7 @@ static int make(struct admin *a, struct making *m)
 		r = wipe(m);
 	if (r < 0)
 		return admin_fail(a, ADMIN_FAILED, "%s: clearing it: %s", m->path, strerror(-r));
-	r = mkfs(m);
+	r = mkfs(m, a->quota);
 	if (r == -ENOENT)
 		return admin_fail(a, ADMIN_FAILED, "mkfs.%s is not installed; its package is %s", m->header.filesystem,
 				  strcmp(m->header.filesystem, "xfs") ? "e2fsprogs" : "xfsprogs");
@@ -196,6 +215,8 @@ static int make(struct admin *a, struct making *m)
 		return admin_fail(a, ADMIN_FAILED, "%s: mkfs.%s failed (%s %d); the device is not a volume now", m->path,
 				  m->header.filesystem, r < 0 ? "errno" : "exit code", r < 0 ? -r : r);
 	code = verify(a, m);
+	if (code == ADMIN_OK && a->quota)
+		code = quota_begin(a, m);
 	if (code != ADMIN_OK)
 		return code;
 	r = trailer_make(&t, &m->device, &m->header);

@@ -35,6 +35,7 @@ struct option_help {
 static const struct option_help option_helps[] = {
 	{ "filesystem", "TYPE", 't', "create: ext4 (the default) or xfs" },
 	{ "label", "NAME", 'L', "create: name of the volume" },
+	{ "quota", NULL, 'q', "create: keep and enforce quotas of users and groups" },
 	{ "force", NULL, 'f', "create: on a device that carries something, which is lost" },
 	{ "forget", NULL, 'F', "whoever the device says has the volume is surely stopped or fenced" },
 	{ "repair", NULL, 'r', "check: replay the journal and mend what is wrong" },
@@ -196,6 +197,7 @@ static int set_option(struct admin *a, int letter)
 	switch (letter) {
 	case 't': a->filesystem = optarg; return ADMIN_OK;
 	case 'L': a->label = optarg; return ADMIN_OK;
+	case 'q': a->quota = true; return ADMIN_OK;
 	case 'f': a->force = true; return ADMIN_OK;
 	case 'F': a->forget = true; return ADMIN_OK;
 	case 'r': a->repair = true; return ADMIN_OK;

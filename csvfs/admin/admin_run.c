@@ -67,11 +67,13 @@ int run_program(const char *const argv[])
 /* In the child: an errno. */
 static int mounted_child(const struct admin_volume *v, run_mounted_fn *fn, const void *data)
 {
+	char quota[SUPERBLOCK_QUOTA_SIZE];
 	int root, r = 0;
 
+	superblock_quota_options(&v->super, quota);
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount(v->path, MOUNT_POINT, superblock_kind_text(v->super.kind), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME,
-		  NULL) < 0)
+		  *quota ? quota + 1 : NULL) < 0)
 		return errno;
 	root = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)

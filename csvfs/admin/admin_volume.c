@@ -198,6 +198,7 @@ static void show_volume(struct admin *a, const struct admin_volume *v)
 	json_object_set_new(a->result, "sector_bytes", json_integer(v->device.sector));
 	json_object_set_new(a->result, "device_bytes", json_integer((json_int_t)v->device.size));
 	json_object_set_new(a->result, "filesystem_bytes", json_integer((json_int_t)v->super.size));
+	json_object_set_new(a->result, "quota", json_boolean(v->super.quota));
 	json_object_set_new(a->result, "can_grow", json_boolean(trailer_place(v->device.size) >= v->trailer.at + TRAILER_SIZE));
 }
 

@@ -5,7 +5,7 @@
 _csvfs_admin() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command='' i
 	local commands='create info label check grow status freeze thaw trim redirect set-owner fenced'
-	local options='--filesystem --label --force --forget --repair --timeout --json --help --version'
+	local options='--filesystem --label --quota --force --forget --repair --timeout --json --help --version'
 
 	COMPREPLY=()
 	case $prev in

@@ -3,6 +3,7 @@
 #include "csvfs/io/superblock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cleanup.h"
@@ -18,6 +19,8 @@
 #define EXT4_STATE_ERRORS 0x2u
 #define EXT4_MOUNT_JOURNAL 0x60u /* s_default_mount_opts: how data is journalled */
 #define EXT4_MOUNT_JOURNAL_DATA 0x20u
+#define EXT4_RO_COMPAT_QUOTA 0x100u
+#define XFS_QFLAGS_AT 176
 #define XFS_RO_COMPAT_REFLINK 0x4u
 #define BLOCK_SHIFT_MAX 16
 
@@ -98,6 +101,15 @@ static const char *ext4_unfit(const uint8_t *p)
 	return NULL;
 }
 
+/* Inodes of the hidden files that keep them. */
+static uint8_t ext4_quota(const uint8_t *p)
+{
+	if (!(le(p + 0x64, 4) & EXT4_RO_COMPAT_QUOTA))
+		return 0;
+	return (uint8_t)((le(p + 0x240, 4) ? QUOTA_USER : 0) | (le(p + 0x244, 4) ? QUOTA_GROUP : 0) |
+			 (le(p + 0x26c, 4) ? QUOTA_PROJECT : 0));
+}
+
 static void ext4_decode(const uint8_t *p, struct superblock *s)
 {
 	uint64_t blocks = le(p + 4, 4), incompat = le(p + 0x60, 4);
@@ -111,6 +123,7 @@ static void ext4_decode(const uint8_t *p, struct superblock *s)
 	s->errors = le(p + 0x3a, 2) & EXT4_STATE_ERRORS;
 	memcpy(s->uuid, p + 0x68, sizeof(s->uuid));
 	text_copy_n(s->label, sizeof(s->label), (const char *)p + 0x78, 16);
+	s->quota = ext4_quota(p);
 	s->unfit = ext4_unfit(p);
 }
 
@@ -127,6 +140,24 @@ static const char *xfs_unfit(const uint8_t *p)
 	return NULL;
 }
 
+static void xfs_quota(const uint8_t *p, struct superblock *s)
+{
+	static const struct {
+		uint8_t kind;
+		uint16_t counted, enforced;
+	} flags[] = { { QUOTA_USER, 0x1, 0x2 }, { QUOTA_GROUP, 0x40, 0x80 }, { QUOTA_PROJECT, 0x8, 0x200 } };
+	uint64_t found = be(p + XFS_QFLAGS_AT, 2);
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (!(found & flags[i].counted))
+			continue;
+		if (found & flags[i].enforced)
+			s->quota |= flags[i].kind;
+		else
+			s->counted |= flags[i].kind;
+	}
+}
+
 static void xfs_decode(const uint8_t *p, struct superblock *s)
 {
 	if (!size_set(s, be(p + 8, 8), p[120]))
@@ -135,6 +166,7 @@ static void xfs_decode(const uint8_t *p, struct superblock *s)
 	memcpy(s->uuid, p + 32, sizeof(s->uuid));
 	text_copy_n(s->label, sizeof(s->label), (const char *)p + 108, 12);
 	s->imax_pct = p[127];
+	xfs_quota(p, s);
 	s->unfit = xfs_unfit(p);
 }
 
@@ -145,6 +177,26 @@ void superblock_decode(const uint8_t *start, struct superblock *ret)
 		xfs_decode(start, ret);
 	else if (le(start + EXT4_AT + 0x38, 2) == EXT4_MAGIC)
 		ext4_decode(start + EXT4_AT, ret);
+}
+
+void superblock_quota_options(const struct superblock *s, char ret[SUPERBLOCK_QUOTA_SIZE])
+{
+	static const struct {
+		uint8_t kind;
+		const char *enforced, *counted;
+	} options[QUOTA_KINDS] = { { QUOTA_USER, ",usrquota", ",uqnoenforce" },
+				   { QUOTA_GROUP, ",grpquota", ",gqnoenforce" },
+				   { QUOTA_PROJECT, ",prjquota", ",pqnoenforce" } };
+	size_t n = 0;
+
+	*ret = '\0';
+	for (size_t i = 0; i < QUOTA_KINDS; i++) {
+		const char *o = s->quota & options[i].kind     ? options[i].enforced
+				: s->counted & options[i].kind ? options[i].counted
+							       : "";
+
+		n += (size_t)snprintf(ret + n, SUPERBLOCK_QUOTA_SIZE - n, "%s", o);
+	}
 }
 
 int superblock_read(const struct device *d, struct superblock *ret)

@@ -60,6 +60,7 @@ static int check_super(struct volume_mount *m, char *error, size_t size)
 	if (ret)
 		return refuse(ret, error, size, "its superblock cannot be read: %s", strerror(-ret));
 	m->xfs = super.kind == SUPERBLOCK_XFS;
+	superblock_quota_options(&super, m->quota);
 	unfit = trailer_unfit(&m->header, &super);
 	return unfit ? refuse(-EINVAL, error, size, "its %s %s; see csvfs-admin check", m->header.filesystem, unfit) : 0;
 }
@@ -161,12 +162,15 @@ static int make_private(const char *dir)
 static int mount_filesystem(struct volume_mount *m, char *error, size_t size)
 {
 	const unsigned long flags = MS_NOATIME | MS_LAZYTIME | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	const char *data = m->xfs ? "nodiscard" : "data=ordered,barrier=1,errors=remount-ro,nodiscard";
+	const char *basic = m->xfs ? "nodiscard" : "data=ordered,barrier=1,errors=remount-ro,nodiscard";
+	char data[80 + SUPERBLOCK_QUOTA_SIZE];
 	struct statvfs s;
 
+	snprintf(data, sizeof(data), "%s%s", basic, m->quota);
 	if (mount(m->device_path, m->dir, m->header.filesystem, flags, data))
-		return refuse(-errno, error, size, "mount: %s: see dmesg(1); csvfs-admin check --repair mends it",
-			      strerror(errno));
+		return refuse(-errno, error, size, "mount: %s: see dmesg(1); %s", strerror(errno),
+			      *m->quota ? "it has quotas: this node's kernel must know them (CONFIG_QFMT_V2, CONFIG_XFS_QUOTA)"
+					: "csvfs-admin check --repair mends it");
 	m->mounted = true;
 	m->root_fd = open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root_fd < 0 || fstatvfs(m->root_fd, &s))

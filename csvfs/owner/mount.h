@@ -29,6 +29,7 @@ struct volume_mount {
 	char device_path[256], dir[256];
 	int root_fd;	/* of the mounted root; -1: not mounted */
 	uint32_t block; /* of the file system, bytes */
+	char quota[SUPERBLOCK_QUOTA_SIZE]; /* options of mount(2), see superblock_quota_options() */
 	bool xfs, mounted; /* mounted: by us, in our own namespace */
 };
 

@@ -36,6 +36,7 @@ root_tests += \
 	tests/csvfs/csvfs_nodes_test.py \
 	tests/csvfs/csvfs_once_test.py \
 	tests/csvfs/csvfs_posix_test.py \
+	tests/csvfs/csvfs_quota_test.py \
 	tests/csvfs/csvfs_san_test.py \
 	tests/csvfs/csvfs_stress_test.py \
 	tests/csvfs/csvfs_trouble_test.py \

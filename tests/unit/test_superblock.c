@@ -58,6 +58,41 @@ static void test_ext4(void)
 	}
 }
 
+static void test_quota(void)
+{
+	static const struct { const char *features; uint8_t kinds; const char *options; } ext4[] = {
+		{ "quota -E quotatype=usrquota", QUOTA_USER, ",usrquota" },
+		{ "quota", QUOTA_USER | QUOTA_GROUP, ",usrquota,grpquota" },
+		{ "quota,project", QUOTA_USER | QUOTA_GROUP | QUOTA_PROJECT, ",usrquota,grpquota,prjquota" },
+	};
+	char options[SUPERBLOCK_QUOTA_SIZE];
+	uint8_t *start = device_buffer(4096);
+	struct superblock s;
+
+	for (size_t i = 0; i < sizeof(ext4) / sizeof(ext4[0]); i++) {
+		REQUIRE(!rig_run("mkfs.ext4 -q -F -O %s %s", ext4[i].features, loop.path));
+		s = read_it();
+		CHECK(s.quota == ext4[i].kinds && !s.counted && !s.unfit);
+		superblock_quota_options(&s, options);
+		CHECK_STR(options, ext4[i].options);
+	}
+	REQUIRE(!rig_run("mkfs.xfs -q -f -m reflink=0 %s", loop.path));
+	REQUIRE(start && !device_read(&device, start, 4096, 0));
+	superblock_decode(start, &s);
+	superblock_quota_options(&s, options);
+	CHECK_STR(options, "");
+	start[176] = 0x00; /* sb_qflags: users enforced, groups counted */
+	start[177] = 0x47;
+	superblock_decode(start, &s);
+	CHECK(s.quota == QUOTA_USER && s.counted == QUOTA_GROUP);
+	superblock_quota_options(&s, options);
+	CHECK_STR(options, ",usrquota,gqnoenforce");
+	memset(&s, 0xff, sizeof(s));
+	superblock_quota_options(&s, options);
+	CHECK_STR(options, ",usrquota,grpquota,prjquota");
+	free(start);
+}
+
 static void test_xfs(void)
 {
 	struct superblock s;
@@ -114,6 +149,7 @@ int main(void)
 	CHECK_EQ(read_it().kind, SUPERBLOCK_NONE);
 	test_ext4();
 	test_xfs();
+	test_quota();
 	test_garbage();
 	device_close(&device);
 	loop_free(&loop);
