@@ -113,24 +113,28 @@ int volume_check_filesystem(struct admin *a, const struct admin_volume *v)
 
 int volume_claim(struct admin *a, struct admin_volume *v)
 {
-	struct trailer_owner before = { 0 }, other;
-	int code = check_free(a, v->path), r;
+	struct trailer_owner before = { 0 }, other = { 0 };
+	uint64_t announced = 0;
+	int code = check_free(a, v->path), found, r;
 
 	if (code == ADMIN_OK)
 		code = volume_check_holders(a, v);
 	if (code != ADMIN_OK)
 		return code;
-	(void)trailer_read_owner(&v->trailer, &before); /* its epoch; damaged: --forget was said */
+	found = trailer_read_owner(&v->trailer, &before); /* its epoch; damaged: --forget was said */
+	if (a->forget && trailer_forget_claims(&v->trailer, &announced))
+		return admin_fail(a, ADMIN_FAILED, "%s: its claims cannot be read or written", v->path);
 	v->claim = (struct trailer_owner){
-		.epoch = before.epoch,
+		.epoch = before.epoch > announced ? before.epoch : announced,
 		.written_ms = clock_ms(CLOCK_REALTIME),
 		.state = OWNER_MOUNTING,
 	};
 	if (getrandom(&v->claim.owner, sizeof(v->claim.owner), 0) != sizeof(v->claim.owner))
 		return admin_fail(a, ADMIN_FAILED, "no random numbers: %s", strerror(errno));
-	r = trailer_claim(&v->trailer, &v->claim, admin_claim_ms, &other);
+	r = trailer_claim(&v->trailer, found ? NULL : &before, &v->claim, admin_claim_ms, &other);
 	if (r == -EBUSY)
-		return admin_fail(a, ADMIN_REFUSED, "%s: node %u has taken it at the same time", v->path, other.node);
+		return admin_fail(a, ADMIN_REFUSED, "%s: node %u has taken it at the same time, or was interrupted", v->path,
+				  other.node);
 	if (r < 0)
 		return admin_fail(a, ADMIN_FAILED, "%s: writing its owner: %s", v->path, strerror(-r));
 	return ADMIN_OK;

@@ -18,6 +18,7 @@
 #define MAGIC_HEADER 0x48545343u  /* "CSTH" */
 #define MAGIC_OWNER 0x4f545343u   /* "CSTO" */
 #define MAGIC_SESSION 0x53545343u /* "CSTS" */
+#define MAGIC_CLAIM 0x43545343u	  /* "CSTC" */
 #define RECORD_FIELDS 16	  /* where a record's fields begin */
 #define RECORD_SIZE 512u	  /* they end before this */
 #define CHUNK (1u << 20)
@@ -26,6 +27,7 @@
 #define SEARCH_MAX (16u << 20)
 
 _Static_assert(RECORD_FIELDS + 6 * 8 + 16 + NAME_SIZE <= RECORD_SIZE, "the header is within one sector");
+_Static_assert(TRAILER_CLAIMS_AT + TRAILER_CLAIMS_SIZE <= TRAILER_SESSIONS_AT, "claims before sessions");
 _Static_assert(TRAILER_SESSIONS_AT + VOL_SESSION_MAX * TRAILER_PAGE <= TRAILER_INTENTS_AT, "sessions before intents");
 _Static_assert(TRAILER_SIZE % CHUNK == 0 && TRAILER_INTENTS_AT % CHUNK == 0, "whole chunks");
 
@@ -323,17 +325,20 @@ static void session_encode(uint8_t *page, const struct trailer_session *s)
 	put_u32(&w, s->used);
 }
 
-/* Empty sessions, then zeros in the ring. */
+/* No claims, empty sessions, then zeros in the ring. */
 static int make_tables(const struct trailer *t, uint8_t *buf)
 {
 	const struct trailer_session none = { 0 };
 	int r;
 
+	memset(buf, 0, TRAILER_CLAIMS_SIZE);
+	r = device_write(t->device, buf, TRAILER_CLAIMS_SIZE, t->at + TRAILER_CLAIMS_AT);
 	for (uint32_t i = 0; i < VOL_SESSION_MAX; i++) {
 		session_encode(buf + (size_t)i * TRAILER_PAGE, &none);
 		record_end(buf + (size_t)i * TRAILER_PAGE);
 	}
-	r = device_write(t->device, buf, VOL_SESSION_MAX * TRAILER_PAGE, t->at + TRAILER_SESSIONS_AT);
+	if (!r)
+		r = device_write(t->device, buf, VOL_SESSION_MAX * TRAILER_PAGE, t->at + TRAILER_SESSIONS_AT);
 	memset(buf, 0, CHUNK);
 	for (uint64_t at = TRAILER_INTENTS_AT; !r && at < TRAILER_SIZE; at += CHUNK)
 		r = device_write(t->device, buf, CHUNK, t->at + at);
@@ -445,19 +450,150 @@ static bool same_owner(const struct trailer_owner *a, const struct trailer_owner
 	       a->state == b->state && a->written_ms == b->written_ms;
 }
 
-int trailer_claim(const struct trailer *t, const struct trailer_owner *o, uint32_t delay_ms, struct trailer_owner *ret_other)
-{
-	struct timespec delay = { .tv_sec = delay_ms / MS_PER_SECOND, .tv_nsec = (long)(delay_ms % MS_PER_SECOND) * 1000000 };
-	int r = trailer_write_owner(t, o);
+/* --- claims --- */
 
-	if (r < 0)
+static uint64_t claim_place(uint32_t node) { return TRAILER_CLAIMS_AT + (uint64_t)node * TRAILER_PAGE; }
+
+int trailer_announce(const struct trailer *t, const struct trailer_owner *o)
+{
+	cleanup_free uint8_t *page = device_buffer(TRAILER_PAGE);
+	struct writer w;
+
+	if (!o->node)
+		return 0; /* csvfs-admin has only the record */
+	if (o->node > NODE_MAX)
+		return -EINVAL;
+	if (!page)
+		return -ENOMEM;
+	w = record_begin(page, MAGIC_CLAIM);
+	put_u64(&w, o->epoch);
+	put_u64(&w, o->owner);
+	return page_write(t, claim_place(o->node), page);
+}
+
+static int trailer_withdraw(const struct trailer *t, const struct trailer_owner *o)
+{
+	const struct trailer_owner nobody = { .node = o->node };
+
+	return trailer_announce(t, &nobody);
+}
+
+static bool is_blank(const uint8_t *page)
+{
+	uint32_t i = 0;
+
+	while (i < RECORD_SIZE && !page[i])
+		i++;
+	return i == RECORD_SIZE;
+}
+
+/* Of a node; epoch 0: none. A damaged one is as one of the highest epoch: nobody knows whose. */
+static struct trailer_owner claim_decode(const uint8_t *page, uint32_t node)
+{
+	struct trailer_owner o = { .node = node, .state = OWNER_MOUNTING };
+	struct reader r;
+	int e = record_check(page, MAGIC_CLAIM, &r);
+
+	if (e == -ENOENT && is_blank(page))
+		return o; /* never written */
+	o.epoch = e ? UINT64_MAX : get_u64(&r);
+	o.owner = e ? 0 : get_u64(&r);
+	return o;
+}
+
+/*
+ * -EBUSY and who: another node has announced an epoch that is not lower (to csvfs-admin, which has that of the owner before: a
+ * higher one), or another process of this node has.
+ */
+static int look_for_rival(const struct trailer *t, const struct trailer_owner *o, struct trailer_owner *ret_other)
+{
+	cleanup_free uint8_t *buf = device_buffer(TRAILER_CLAIMS_SIZE);
+	int r = buf ? device_read(t->device, buf, TRAILER_CLAIMS_SIZE, t->at + TRAILER_CLAIMS_AT) : -ENOMEM;
+
+	for (uint32_t node = 1; !r && node <= NODE_MAX; node++) {
+		struct trailer_owner c = claim_decode(buf + (size_t)node * TRAILER_PAGE, node);
+		bool mine = node == o->node && c.owner == o->owner && c.epoch == o->epoch;
+
+		if (!mine && (node == o->node || c.epoch > o->epoch || (c.epoch == o->epoch && o->node))) {
+			*ret_other = c;
+			r = -EBUSY;
+		}
+	}
+	return r;
+}
+
+int trailer_look(const struct trailer *t, const struct trailer_owner *before, const struct trailer_owner *o,
+		 struct trailer_owner *ret_other)
+{
+	int r = look_for_rival(t, o, ret_other);
+
+	if (r || !before)
 		return r;
-	while (nanosleep(&delay, &delay) < 0 && errno == EINTR)
-		;
 	r = trailer_read_owner(t, ret_other);
 	if (r < 0)
 		return r;
-	return same_owner(o, ret_other) ? 0 : -EBUSY;
+	return same_owner(before, ret_other) ? 0 : -EBUSY;
+}
+
+int trailer_confirm(const struct trailer *t, const struct trailer_owner *o, struct trailer_owner *ret_other)
+{
+	int r = look_for_rival(t, o, ret_other);
+
+	if (!r)
+		r = trailer_read_owner(t, ret_other);
+	if (r < 0)
+		return r;
+	if (ret_other->owner == o->owner && ret_other->epoch == o->epoch && ret_other->state != OWNER_FREE)
+		return 0;
+	/* One of a lower epoch wrote it late: it has yet to confirm, and then it sees our claim. */
+	return o->node && ret_other->epoch < o->epoch ? trailer_write_owner(t, o) : -EBUSY;
+}
+
+int trailer_forget_claims(const struct trailer *t, uint64_t *ret_epoch)
+{
+	cleanup_free uint8_t *buf = device_buffer(TRAILER_CLAIMS_SIZE);
+	int r = buf ? device_read(t->device, buf, TRAILER_CLAIMS_SIZE, t->at + TRAILER_CLAIMS_AT) : -ENOMEM;
+
+	*ret_epoch = 0;
+	for (uint32_t node = 1; !r && node <= NODE_MAX; node++) {
+		struct trailer_owner c = claim_decode(buf + (size_t)node * TRAILER_PAGE, node);
+
+		if (c.epoch == UINT64_MAX)
+			r = trailer_withdraw(t, &c);
+		else if (c.epoch > *ret_epoch)
+			*ret_epoch = c.epoch;
+	}
+	return r;
+}
+
+void trailer_give_up(const struct trailer *t, const struct trailer_owner *o)
+{
+	struct trailer_owner now;
+
+	if (!trailer_read_owner(t, &now) && same_owner(o, &now)) {
+		now.state = OWNER_FREE;
+		(void)trailer_write_owner(t, &now); /* late, it may be over another's: that one mends it */
+	}
+	(void)trailer_withdraw(t, o);
+}
+
+int trailer_claim(const struct trailer *t, const struct trailer_owner *before, const struct trailer_owner *o, uint32_t delay_ms,
+		  struct trailer_owner *ret_other)
+{
+	struct timespec delay = { .tv_sec = delay_ms / MS_PER_SECOND, .tv_nsec = (long)(delay_ms % MS_PER_SECOND) * 1000000 };
+	int r = trailer_announce(t, o);
+
+	if (!r)
+		r = trailer_look(t, before, o, ret_other);
+	if (!r)
+		r = trailer_write_owner(t, o);
+	while (!r && nanosleep(&delay, &delay) < 0 && errno == EINTR)
+		;
+	if (!r)
+		r = trailer_confirm(t, o, ret_other);
+	if (r == -EBUSY)
+		trailer_give_up(t, o);
+	return r;
 }
 
 /* --- sessions --- */

@@ -4,11 +4,13 @@
  * before. So what must be known before a mount, or be durable before a change, does not depend on the file system's journal.
  *
  *   0      header: magic, format, identity of the volume, kind of file system, size of the device when it was made; CRC
- *   4 KiB  owner record: epoch, node, incarnation, state (free, mounting, mounted), time; CRC. The second barrier behind the
- *          cluster's decision: who mounts writes it, reads it back after a delay, and refuses when it has changed.
+ *   4 KiB  owner record: epoch, node, incarnation, state (free, mounting, mounted), time; CRC
  *   8 KiB  the header again, for when the first is damaged
+ *   64 KiB claims: a page for each node, which only that node writes: epoch and owner it has announced; CRC
  *   1 MiB  sessions: who has leases, a page each, so that writing one is no danger to another; CRC per record
  *   2 MiB  intents: a ring of 4 KiB pages, each with CRC, epoch and rising number
+ *
+ * Claims and owner record are the second barrier, behind the cluster's decision, see trailer_claim().
  *
  * What a record says is in its first 512 bytes, the smallest sector: a write that is torn leaves the old or the new one.
  *
@@ -25,9 +27,11 @@
 
 #define TRAILER_SIZE (8u << 20)
 #define TRAILER_PAGE 4096u
-#define TRAILER_CLAIM_MS 2000u /* much longer than a write takes to reach the device, see trailer_claim() */
+#define TRAILER_CLAIM_MS 2000u /* of csvfs-admin: much longer than a write takes to reach the device, see trailer_claim() */
 #define TRAILER_OWNER_AT 4096u
 #define TRAILER_COPY_AT 8192u
+#define TRAILER_CLAIMS_AT (64u << 10)
+#define TRAILER_CLAIMS_SIZE ((NODE_MAX + 1) * TRAILER_PAGE)
 #define TRAILER_SESSIONS_AT (1u << 20)
 #define TRAILER_INTENTS_AT (2u << 20)
 #define TRAILER_INTENT_PAGES ((TRAILER_SIZE - TRAILER_INTENTS_AT) / TRAILER_PAGE)
@@ -85,10 +89,37 @@ const char *trailer_unfit(const struct trailer_header *header, const struct supe
 int trailer_read_owner(const struct trailer *t, struct trailer_owner *ret);
 int trailer_write_owner(const struct trailer *t, const struct trailer_owner *o);
 /*
- * Writes `o` (state MOUNTING, with a time of now), waits delay_ms, reads it back. Of several that have found the volume free at
- * the same time, all but the last get -EBUSY and who that is. What was there before is for the caller to judge.
+ * Takes the volume for `o` (state MOUNTING, with a time of now), where the record has been `before` (NULL: it is damaged, and
+ * the caller knows that nobody has it). What was there before is for the caller to judge. -EBUSY: somebody else is about to, or
+ * has; who is in *ret_other, and this claim is withdrawn.
+ *
+ *   1. announce: own claim page                  3. write: the record
+ *   2. look: everybody's claim pages, the record 4. confirm: claim pages and record once more
+ *
+ * Nothing of it waits, and no time is assumed: each writes its own page and then looks at those of all, so of two nodes with the
+ * same epoch at least one sees the other at 2, however long a step takes: the second to announce looks after both have. Who
+ * sees one gives up. At worst both do; never do both go on. A lower epoch than another's gives up as well: the higher one is
+ * the cluster's word that whoever has a lower one is fenced or has let go. Its claim may come after step 4 of the lower one,
+ * which must look again, by trailer_confirm(): just before it mounts, after that, and then all the time.
+ * (This needs what a disk gives: a read that begins when a write has ended sees it. Writes of a node that is dead and that
+ * arrive late are the reservation's to refuse; the claims of such a one are of a lower epoch.)
+ *
+ * csvfs-admin (node 0) has no page of its own: two of them exclude each other by waiting delay_ms between 3 and 4, which must be
+ * longer than a step takes; csvfs-admin and an owner do so as above, as one looks at what the other has written.
  */
-int trailer_claim(const struct trailer *t, const struct trailer_owner *o, uint32_t delay_ms, struct trailer_owner *ret_other);
+int trailer_claim(const struct trailer *t, const struct trailer_owner *before, const struct trailer_owner *o, uint32_t delay_ms,
+		  struct trailer_owner *ret_other);
+/* The steps. trailer_confirm() also mends the record when one that gave up has written it late. */
+int trailer_announce(const struct trailer *t, const struct trailer_owner *o);
+int trailer_look(const struct trailer *t, const struct trailer_owner *before, const struct trailer_owner *o,
+		 struct trailer_owner *ret_other);
+int trailer_confirm(const struct trailer *t, const struct trailer_owner *o, struct trailer_owner *ret_other);
+void trailer_give_up(const struct trailer *t, const struct trailer_owner *o); /* a record of its own becomes free */
+/*
+ * Damaged claims, which else keep everybody away, are withdrawn; the caller knows that nobody has the volume. *ret_epoch: highest
+ * of the others, which may be of one that ended before it could write the record.
+ */
+int trailer_forget_claims(const struct trailer *t, uint64_t *ret_epoch);
 /* -EBADMSG: all that can be read is; a damaged record is in use by nobody knows whom: used 1, the rest 0. */
 int trailer_read_sessions(const struct trailer *t, struct trailer_session ret[VOL_SESSION_MAX]);
 /* Any thread, for different sessions at once. */

@@ -84,11 +84,14 @@ static int wait_free(const char *device, unsigned int ms)
 }
 
 /* A higher epoch is the cluster's word that whoever the record names has been fenced or has let go. */
-static int judge_record(const struct volume_mount *m, const struct mount_options *o, char *error, size_t size)
+static int judge_record(const struct volume_mount *m, const struct mount_options *o, struct trailer_owner *ret_found,
+			bool *ret_damaged, char *error, size_t size)
 {
-	struct trailer_owner found;
+	struct trailer_owner found = { 0 };
 	int ret = trailer_read_owner(&m->trailer, &found);
 
+	*ret_found = found;
+	*ret_damaged = ret == -EBADMSG;
 	if (ret == -EBADMSG && o->take_over)
 		return 0;
 	if (ret == -EBADMSG)
@@ -106,9 +109,13 @@ static int judge_record(const struct volume_mount *m, const struct mount_options
 
 static int claim_record(struct volume_mount *m, const struct mount_options *o, char *error, size_t size)
 {
-	struct trailer_owner other;
-	int ret = judge_record(m, o, error, size);
+	struct trailer_owner before, other = { 0 };
+	uint64_t announced;
+	bool damaged;
+	int ret = judge_record(m, o, &before, &damaged, error, size);
 
+	if (!ret && o->take_over && trailer_forget_claims(&m->trailer, &announced))
+		ret = refuse(-EIO, error, size, "its claims cannot be read or written");
 	if (ret)
 		return ret;
 	m->record = (struct trailer_owner){ .epoch = o->epoch,
@@ -119,24 +126,22 @@ static int claim_record(struct volume_mount *m, const struct mount_options *o, c
 	while (!m->record.owner)
 		if (getrandom(&m->record.owner, sizeof(m->record.owner), 0) < 0)
 			return refuse(-errno, error, size, "no random number");
-	ret = trailer_claim(&m->trailer, &m->record, o->claim_ms, &other);
+	ret = trailer_claim(&m->trailer, damaged ? NULL : &before, &m->record, 0, &other);
 	if (!ret)
 		return 0;
 	m->record = (struct trailer_owner){ 0 };
 	if (ret == -EBUSY)
-		return refuse(ret, error, size, "node %u is mounting it at the same time", other.node);
+		return refuse(ret, error, size, "node %u is mounting it at the same time, by epoch %llu", other.node,
+			      (unsigned long long)other.epoch);
 	return refuse(ret, error, size, "its owner record cannot be claimed: %s", strerror(-ret));
 }
 
 int mount_verify(const struct volume_mount *m)
 {
-	struct trailer_owner found;
-	int ret = trailer_read_owner(&m->trailer, &found);
+	struct trailer_owner other;
+	int ret = trailer_confirm(&m->trailer, &m->record, &other);
 
-	if (ret)
-		return ret;
-	return found.owner == m->record.owner && found.epoch == m->record.epoch && found.state != OWNER_FREE ? 0
-													     : -ESTALE;
+	return ret == -EBUSY ? -ESTALE : ret;
 }
 
 static int write_state(struct volume_mount *m, uint32_t state)
@@ -208,11 +213,19 @@ static int take(struct volume_mount *m, const struct mount_options *o, char *err
 	if (ret)
 		return refuse(ret, error, size, "what the kernel has cached of it cannot be dropped: %s",
 			      strerror(-ret));
+	/* A higher epoch may have come since: after this look and before the mount is over, the look after it tells. */
+	ret = mount_verify(m);
+	if (ret)
+		return refuse(ret, error, size, "another owner has come meanwhile: %s", strerror(-ret));
 	ret = mount_filesystem(m, error, size);
 	if (ret)
 		return ret;
 	ret = write_state(m, OWNER_MOUNTED);
-	return ret ? refuse(ret, error, size, "its owner record cannot be written: %s", strerror(-ret)) : 0;
+	if (!ret)
+		ret = mount_verify(m);
+	if (ret == -ESTALE)
+		mount_shutdown(m);
+	return ret ? refuse(ret, error, size, "its owner record cannot be written, or is another's: %s", strerror(-ret)) : 0;
 }
 
 int mount_open(struct volume_mount *m, const struct mount_options *o, char *error, size_t size)

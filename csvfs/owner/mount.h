@@ -17,7 +17,7 @@
 struct mount_options {
 	const char *device, *dir;
 	uint64_t epoch, incarnation;
-	uint32_t node, claim_ms; /* claim_ms: TRAILER_CLAIM_MS, in tests less */
+	uint32_t node;
 	bool take_over;		 /* also over a record that is damaged or csvfs-admin's */
 };
 
@@ -39,7 +39,7 @@ int mount_open(struct volume_mount *m, const struct mount_options *o, char *erro
 int mount_close(struct volume_mount *m, char *error, size_t size);
 /* Stops all I/O of the superblock at once, without flushing its log (self-fence) [I10a]. Async-signal-safe. */
 void mount_shutdown(const struct volume_mount *m);
-/* The device answers and the record is still ours: 0, -ESTALE: another owner, or the error of the device. */
+/* The device answers and the volume is still ours: 0, -ESTALE: another owner, or the error of the device. */
 int mount_verify(const struct volume_mount *m);
 
 #endif

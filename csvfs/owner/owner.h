@@ -32,6 +32,7 @@
 #define HANDLE_BUCKETS 1024u
 #define CONNECTIONS_MAX 512u
 #define HANDSHAKE_MS 5000u
+#define WATCH_MS 1000u /* the owner looks whether the volume is still its own: the second barrier, trailer_claim() */
 #define WORKERS_IDLE_MAX 16u /* threads that are kept */
 #define WORKERS_MAX 4096u
 #define ALLOC_CHUNK (1u << 20) /* what is lent to be written is allocated in such pieces */
@@ -109,6 +110,14 @@ struct workers {
 	bool stopping;
 };
 
+/* The thread that looks whether the volume is still ours. */
+struct watch {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool started, stopping;
+};
+
 struct recall_sent; /* claims.c */
 
 struct owner {
@@ -117,6 +126,7 @@ struct owner {
 	struct files files;
 	struct committer committer;
 	struct workers workers;
+	struct watch watch;
 	struct counters counters;
 	struct link_key key;
 	int listener;

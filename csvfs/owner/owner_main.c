@@ -2,6 +2,7 @@
 /* The program csvfs-owner from its first line to its last. */
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -187,8 +188,7 @@ static int parse(struct owner_options *o, int argc, char **argv)
 {
 	int c;
 
-	*o = (struct owner_options){ .mount = { .dir = MOUNT_DIR, .claim_ms = TRAILER_CLAIM_MS },
-				     .recall_ms = RECALL_MS };
+	*o = (struct owner_options){ .mount = { .dir = MOUNT_DIR }, .recall_ms = RECALL_MS };
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (c == OPT_HELP) {
@@ -281,6 +281,60 @@ static int load(struct owner *o)
 	return ret;
 }
 
+/* --- watch --- */
+
+static void *watch_main(void *data)
+{
+	struct owner *o = data;
+	struct watch *w = &o->watch;
+	struct timespec until;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stopping) {
+		pthread_mutex_unlock(&w->lock);
+		/* A path that fails is for the cluster to judge; it is not the word of another owner. */
+		if (mount_verify(&o->mount) == -ESTALE)
+			owner_fence(o, "another owner has come, though this one was not asked to end", -ESTALE);
+		pthread_mutex_lock(&w->lock);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += WATCH_MS / MS_PER_SECOND;
+		while (!w->stopping && pthread_cond_timedwait(&w->changed, &w->lock, &until) != ETIMEDOUT)
+			;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static int watch_start(struct owner *o)
+{
+	struct watch *w = &o->watch;
+	pthread_condattr_t monotonic;
+	int ret;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	ret = pthread_create(&w->thread, NULL, watch_main, o);
+	w->started = !ret;
+	return -ret;
+}
+
+static void watch_stop(struct owner *o)
+{
+	struct watch *w = &o->watch;
+
+	if (!w->started)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	w->started = false;
+}
+
 struct collect_job {
 	struct job job;
 	struct owner *owner;
@@ -298,6 +352,8 @@ static int serve(struct owner *o, struct volume_control **ret_control)
 	uint16_t port;
 	int ret = j ? committer_start(&o->committer, o) : -ENOMEM;
 
+	if (!ret)
+		ret = watch_start(o);
 	if (!ret)
 		ret = server_start(o, &port);
 	if (ret) {
@@ -336,6 +392,7 @@ static int run(struct owner *o, const sigset_t *signals)
 		if (o->listener >= 0)
 			server_stop(o);
 		committer_stop(&o->committer);
+		watch_stop(o);
 	}
 	files_done(&o->files);
 	if (mount_close(&o->mount, error, sizeof(error))) {

@@ -321,7 +321,7 @@ def failover(b, rig, _places):
     b.figure('failover_pause', [r['pause'] for r in rows], 'ms', 1000,
              note='from the end of the old owner to the first write by the new one, on another node')
     b.figure('failover_pause_direct', [r['direct'] for r in rows], 'ms', note='longest pause of one who writes to what is lent, meanwhile')
-    for part, note in (('gone', 'kill -9 to the device let go: not counted'), ('mount', 'the new owner claims the volume, which waits 2 s, mounts, answers'),
+    for part, note in (('gone', 'kill -9 to the device let go: not counted'), ('mount', 'the new owner claims the volume, mounts, answers'),
                        ('told', 'all nodes are told'), ('first', 'from then to the first write; before it when negative')):
         b.figure(f'failover_{part}', [r[part] for r in rows], 'ms', note=note)
 

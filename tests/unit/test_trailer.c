@@ -116,43 +116,176 @@ static void test_records(void)
 	loop_free(&other);
 }
 
-struct rival {
-	const struct trailer *t;
-	struct trailer_owner o;
+/* --- claims: who mounts, whatever the order in which steps reach the disk --- */
+
+#define CLAIMANTS_MAX 3
+#define CLAIM_STEPS 4
+
+struct claimant {
+	struct trailer_owner o, before;
+	int step, result;
 };
 
-static void *rival_claims(void *data)
+static void claim_step(const struct trailer *t, struct claimant *c)
 {
-	const struct rival *r = data;
+	struct trailer_owner other;
 
-	CHECK_EQ(trailer_write_owner(r->t, &r->o), 0);
-	return NULL;
+	switch (c->step++) {
+	case 0: c->result = trailer_announce(t, &c->o); break;
+	case 1: c->result = trailer_look(t, &c->before, &c->o, &other); break;
+	case 2: c->result = trailer_write_owner(t, &c->o); break;
+	default: c->result = trailer_confirm(t, &c->o, &other); break;
+	}
+	if (c->result)
+		trailer_give_up(t, &c->o);
 }
 
-/* Two found it free; the second wrote before the first has read back. */
+/*
+ * All have found the volume free. `order`: whose step is next; of one that has given up there are none. Number of those that
+ * have it when all is over and each that got it has looked once more, as an owner always does.
+ */
+static int claims_in_order(const struct trailer *t, const uint64_t *epochs, const uint32_t *nodes, int n, const int *order)
+{
+	static uint64_t owners;
+	struct trailer_owner free_record = { .node = 9 }, other;
+	struct claimant c[CLAIMANTS_MAX] = { 0 };
+	int have = 0;
+
+	REQUIRE(!trailer_write_owner(t, &free_record));
+	for (int i = 0; i < n; i++) {
+		c[i] = (struct claimant){ .before = free_record };
+		c[i].o = (struct trailer_owner){ .epoch = epochs[i], .owner = ++owners, .node = nodes[i], .state = OWNER_MOUNTING };
+		trailer_give_up(t, &c[i].o); /* what the order before has left */
+	}
+	for (int i = 0; i < n * CLAIM_STEPS; i++)
+		if (!c[order[i]].result)
+			claim_step(t, &c[order[i]]);
+	/* The highest last: what the others do now must not take it from him. */
+	for (int i = 0; i < n; i++)
+		if (!c[i].result)
+			have += !trailer_confirm(t, &c[i].o, &other);
+	for (int i = 0; i < n; i++)
+		if (!c[i].result)
+			CHECK(trailer_confirm(t, &c[i].o, &other) == 0 || epochs[i] < epochs[n - 1] || have == 0);
+	return have;
+}
+
+/* The next of the orders of n times CLAIM_STEPS steps, by number of the claimant; false: that was the last. */
+static bool order_next(int *order, int len)
+{
+	int i = len - 2, k = len - 1, swap;
+
+	while (i >= 0 && order[i] >= order[i + 1])
+		i--;
+	if (i < 0)
+		return false;
+	while (order[k] <= order[i])
+		k--;
+	swap = order[i], order[i] = order[k], order[k] = swap;
+	for (int a = i + 1, b = len - 1; a < b; a++, b--)
+		swap = order[a], order[a] = order[b], order[b] = swap;
+	return true;
+}
+
+static void order_first(int *order, int n)
+{
+	for (int i = 0; i < n * CLAIM_STEPS; i++)
+		order[i] = i / CLAIM_STEPS;
+}
+
+static void test_claim_orders(const struct trailer *t)
+{
+	static const uint64_t same[] = { 5, 5, 5 }, rising[] = { 5, 6, 7 }, admin[] = { 0, 1 };
+	static const uint32_t nodes[] = { 1, 2, 63 }, twice[] = { 1, 1 }, with_admin[] = { 0, 2 };
+	int order[CLAIMANTS_MAX * CLAIM_STEPS], orders = 0, nobody = 0;
+
+	order_first(order, 2);
+	CHECK_EQ(claims_in_order(t, same, nodes, 2, order), 1);
+	CHECK_EQ(claims_in_order(t, rising, nodes, 2, order), 1);
+	do {
+		int have = claims_in_order(t, same, nodes, 2, order);
+
+		CHECK(have <= 1);
+		nobody += !have;
+		CHECK(claims_in_order(t, rising, nodes, 2, order) <= 1);
+		CHECK(claims_in_order(t, same, twice, 2, order) <= 1);
+		CHECK(claims_in_order(t, admin, with_admin, 2, order) <= 1);
+		orders++;
+	} while (order_next(order, 2 * CLAIM_STEPS));
+	CHECK_EQ(orders, 70);
+	CHECK(nobody < orders);
+	/* Of the orders of three every 101st: enough to meet each pair in the middle of the third. */
+	order_first(order, 3);
+	orders = 0;
+	do {
+		if (orders++ % 101)
+			continue;
+		CHECK(claims_in_order(t, same, nodes, 3, order) <= 1);
+		CHECK(claims_in_order(t, rising, nodes, 3, order) <= 1);
+	} while (order_next(order, 3 * CLAIM_STEPS));
+	CHECK_EQ(orders, 34650);
+}
+
+/* An owner of a lower epoch that goes on late: it gives up, and the record becomes the other's again. */
+static void test_late_claim(const struct trailer *t)
+{
+	struct trailer_owner late = { .epoch = 10, .owner = 1001, .node = 1, .state = OWNER_MOUNTING };
+	struct trailer_owner next = { .epoch = 11, .owner = 1002, .node = 2, .state = OWNER_MOUNTING }, before, other;
+
+	REQUIRE(!trailer_read_owner(t, &before));
+	CHECK_EQ(trailer_announce(t, &late), 0);
+	CHECK_EQ(trailer_look(t, &before, &late, &other), 0);
+	CHECK_EQ(trailer_claim(t, &before, &next, 0, &other), 0);
+	CHECK_EQ(trailer_write_owner(t, &late), 0);
+	CHECK_EQ(trailer_confirm(t, &late, &other), -EBUSY);
+	CHECK_EQ(other.epoch, 11);
+	CHECK_EQ(other.node, 2);
+	trailer_give_up(t, &late);
+	CHECK_EQ(trailer_confirm(t, &next, &other), 0);
+	CHECK_EQ(trailer_read_owner(t, &other), 0);
+	CHECK_EQ(other.owner, 1002);
+}
+
 static void test_claim(void)
 {
 	struct loop l = loop_new(32 * MIB, 512), other = loop_again(l.file, 512, 0);
-	struct trailer_owner o = { .epoch = 2, .owner = 1, .node = 1, .state = OWNER_MOUNTING }, found;
+	struct trailer_owner o = { .epoch = 2, .owner = 1, .node = 1, .state = OWNER_MOUNTING }, found, none = { 0 };
+	struct trailer_owner rival = { .epoch = 3, .owner = 2, .node = 2, .state = OWNER_MOUNTING };
+	struct trailer_owner admin = { .epoch = 3, .owner = 3, .state = OWNER_MOUNTING };
 	struct trailer_header h;
 	struct trailer t, seen;
 	struct device d, e;
-	struct rival rival = { .t = &seen, .o = { .epoch = 2, .owner = 2, .node = 2, .state = OWNER_MOUNTING } };
-	pthread_t thread;
-	int r;
+	uint64_t epoch;
 
 	REQUIRE(!device_open(&d, l.path, true) && !device_open(&e, other.path, true));
 	REQUIRE(!trailer_make(&t, &d, &plain) && !trailer_find(&seen, &e, &h, error, sizeof(error)));
-	CHECK_EQ(trailer_claim(&t, &o, 10, &found), 0);
+	CHECK_EQ(trailer_claim(&t, &none, &o, 0, &found), 0);
 	CHECK_EQ(found.owner, 1);
-	do { /* the rival may come before the claim is written */
-		REQUIRE(!pthread_create(&thread, NULL, rival_claims, &rival));
-		r = trailer_claim(&t, &o, 200, &found);
-		pthread_join(thread, NULL);
-	} while (!r);
-	CHECK_EQ(r, -EBUSY);
-	CHECK_EQ(found.owner, 2);
+	/* The record is not as it was judged. */
+	CHECK_EQ(trailer_claim(&seen, &none, &rival, 0, &found), -EBUSY);
+	CHECK_EQ(found.owner, 1);
+	CHECK_EQ(trailer_confirm(&t, &o, &found), 0);
+	/* A higher epoch takes it over; the one before sees that. */
+	CHECK_EQ(trailer_claim(&seen, &o, &rival, 0, &found), 0);
+	CHECK_EQ(trailer_confirm(&t, &o, &found), -EBUSY);
 	CHECK_EQ(found.node, 2);
+	/* So does csvfs-admin, when somebody says that it may. */
+	CHECK_EQ(trailer_claim(&t, &rival, &admin, 1, &found), 0);
+	CHECK_EQ(trailer_confirm(&seen, &rival, &found), -EBUSY);
+	/* A damaged claim keeps everybody away until it is forgotten. */
+	found = (struct trailer_owner){ .epoch = 9, .owner = 9, .node = 40, .state = OWNER_MOUNTING };
+	CHECK_EQ(trailer_announce(&t, &found), 0);
+	damage(&d, t.at + TRAILER_CLAIMS_AT + 40 * TRAILER_PAGE + 20);
+	damage(&d, t.at + TRAILER_CLAIMS_AT + 41 * TRAILER_PAGE); /* never written, and not blank any more */
+	rival.epoch = 12;
+	CHECK_EQ(trailer_claim(&seen, NULL, &rival, 0, &found), -EBUSY);
+	CHECK_EQ(found.node, 40);
+	CHECK_EQ(trailer_forget_claims(&seen, &epoch), 0);
+	CHECK_EQ(epoch, 2); /* that of node 2 was withdrawn */
+	CHECK_EQ(trailer_claim(&seen, NULL, &rival, 0, &found), 0);
+	REQUIRE(!trailer_make(&t, &d, &plain));
+	test_claim_orders(&t);
+	test_late_claim(&t);
 	device_close(&d);
 	device_close(&e);
 	loop_free(&l);
