@@ -6,6 +6,7 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/device.h \
 	csvfs/io/extents.c \
 	csvfs/io/extents.h \
+	csvfs/io/io_count.h \
 	csvfs/io/link.c \
 	csvfs/io/link.h \
 	csvfs/io/link_key.c \
