@@ -17,7 +17,7 @@ at_exit stop_server
 serve() {
 	rm -f "$tmp/ready"
 	stop_server
-	"$top_builddir/tests/unit/ctl_server" "$CLUSTERD_SOCKET" "$tmp/canned" "$@" >"$tmp/ready" 2>"$tmp/server" &
+	"$top_builddir/tests/unit/ctl_server" "$CLUSTERD_SOCKET" "$tmp/canned" >"$tmp/ready" 2>"$tmp/server" &
 	server=$!
 	wait_until 10 grep -qsx ready "$tmp/ready" || fail "the test daemon does not start: $(cat "$tmp/server")"
 }
