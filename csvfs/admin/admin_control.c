@@ -137,7 +137,7 @@ int admin_thaw(struct admin *a)
 /* Has the owner do it, and waits for its end; it goes on when this gives up. */
 static int job(struct admin *a, uint8_t kind, struct vol_job_is *ret)
 {
-	const struct timespec pause = { .tv_nsec = JOB_LOOK_MS * 1000000l };
+	const struct timespec pause = { .tv_nsec = JOB_LOOK_MS * 1000000L };
 	struct vol_message begin = { .type = VOL_JOB, .job = { .kind = kind } }, look = { .type = VOL_JOB_STATUS }, answer;
 	uint64_t until = clock_ms(CLOCK_MONOTONIC) + a->timeout_ms;
 	int code = ask(a, &begin, &answer);

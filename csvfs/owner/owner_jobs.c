@@ -34,10 +34,10 @@ static void wait_a_little(struct owner *o)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_nsec += LOOK_MS * 1000000l;
-	if (t.tv_nsec >= 1000000000l) {
+	t.tv_nsec += LOOK_MS * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
 		t.tv_sec++;
-		t.tv_nsec -= 1000000000l;
+		t.tv_nsec -= 1000000000L;
 	}
 	pthread_cond_timedwait(&o->changed, &o->lock, &t);
 }
