@@ -14,26 +14,6 @@ struct recall_sent {
 	struct vol_fid file;
 };
 
-/* Sending may wait for a peer that takes nothing: in a thread of its own, so that no other recall does. */
-struct recall_job {
-	struct job job;
-	struct owner *owner;
-	struct session *session;
-	struct vol_message m;
-};
-
-static void send_recall(struct job *job)
-{
-	struct recall_job *j = (struct recall_job *)job;
-	struct owner *o = j->owner;
-
-	session_send(o, j->session, &j->m);
-	pthread_mutex_lock(&o->lock);
-	session_put(o, j->session);
-	pthread_mutex_unlock(&o->lock);
-	free(j);
-}
-
 static void note_recall(struct owner *o, const struct grant_event *e)
 {
 	struct recall_sent *n;
@@ -52,18 +32,10 @@ static void note_recall(struct owner *o, const struct grant_event *e)
 
 static void recall(struct owner *o, const struct grant_event *e)
 {
-	struct session *s = o->sessions[e->session];
-	struct recall_job *j = malloc(sizeof(*j));
+	const struct vol_message m = { .type = VOL_RECALL, .request = e->number, .recall = e->recall };
 
-	if (!j)
-		owner_fence(o, "no memory", -ENOMEM);
 	note_recall(o, e);
-	s->refs++;
-	*j = (struct recall_job){ .job.run = send_recall,
-				  .owner = o,
-				  .session = s,
-				  .m = { .type = VOL_RECALL, .request = e->number, .recall = e->recall } };
-	job_run(o, &j->job);
+	session_post(o, o->sessions[e->session], &m);
 }
 
 void owner_pump(struct owner *o)

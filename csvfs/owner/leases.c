@@ -180,44 +180,17 @@ static void lock_is(const struct file_lock_found *f, struct vol_lock_is *ret)
 	};
 }
 
-struct lock_job {
-	struct job job;
-	struct owner *owner;
-	struct session *session;
-	struct vol_message m;
-};
-
-static void send_lock(struct job *job)
-{
-	struct lock_job *j = (struct lock_job *)job;
-	struct owner *o = j->owner;
-
-	session_send(o, j->session, &j->m);
-	pthread_mutex_lock(&o->lock);
-	session_put(o, j->session);
-	pthread_mutex_unlock(&o->lock);
-	free(j);
-}
-
 static void answer_lock(struct owner *o, uint32_t slot, uint64_t request, int error,
 			const struct file_lock_found *found)
 {
 	struct session *s = o->sessions[slot];
-	struct lock_job *j;
+	struct vol_message m = { .type = VOL_LOCK_IS, .request = request, .error = (uint32_t)-error };
 
 	if (!s || s->state == SESSION_GONE)
 		return;
-	j = malloc(sizeof(*j));
-	if (!j)
-		owner_fence(o, "no memory", -ENOMEM);
-	*j = (struct lock_job){ .job.run = send_lock,
-				.owner = o,
-				.session = s,
-				.m = { .type = VOL_LOCK_IS, .request = request, .error = (uint32_t)-error } };
 	if (!error)
-		lock_is(found, &j->m.lock_is);
-	s->refs++;
-	job_run(o, &j->job);
+		lock_is(found, &m.lock_is);
+	session_post(o, s, &m);
 }
 
 void locks_pump(struct owner *o)

@@ -179,6 +179,8 @@ static inline const struct vol_message *question(const struct request *r)
 void *request_payload(struct request *r, size_t len);
 /* To the session's newest connection, or nowhere when there is none. Takes owner.lock. */
 void session_send(struct owner *o, struct session *s, const struct vol_message *m);
+/* The same in a thread of its own, for who holds owner.lock: a peer that takes nothing holds up nobody else. No payload. */
+void session_post(struct owner *o, struct session *s, const struct vol_message *m);
 
 /* server.c */
 int server_start(struct owner *o, uint16_t *ret_port);

@@ -145,6 +145,36 @@ void session_send(struct owner *o, struct session *s, const struct vol_message *
 	pthread_mutex_unlock(&o->lock);
 }
 
+struct post {
+	struct job job;
+	struct owner *owner;
+	struct session *session;
+	struct vol_message m;
+};
+
+static void run_post(struct job *job)
+{
+	struct post *p = (struct post *)job;
+	struct owner *o = p->owner;
+
+	session_send(o, p->session, &p->m);
+	pthread_mutex_lock(&o->lock);
+	session_put(o, p->session);
+	pthread_mutex_unlock(&o->lock);
+	free(p);
+}
+
+void session_post(struct owner *o, struct session *s, const struct vol_message *m)
+{
+	struct post *p = malloc(sizeof(*p));
+
+	if (!p)
+		owner_fence(o, "no memory", -ENOMEM);
+	*p = (struct post){ .job.run = run_post, .owner = o, .session = s, .m = *m };
+	s->refs++;
+	job_run(o, &p->job);
+}
+
 void *request_payload(struct request *r, size_t len)
 {
 	free(r->payload);
