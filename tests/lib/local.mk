@@ -6,6 +6,7 @@ noinst_HEADERS += \
 	tests/lib/check.h \
 	$(NULL)
 test_data += \
+	tests/lib/ctl_daemon.sh \
 	tests/lib/install_packages.sh \
 	tests/lib/testlib.sh \
 	$(NULL)

@@ -3,35 +3,9 @@
 # clusterctl volume state, stats, freeze, thaw, trim: what people read of what a daemon answers.
 # shellcheck source=tests/lib/testlib.sh
 . "${top_srcdir:?}/tests/lib/testlib.sh"
+# shellcheck source=tests/lib/ctl_daemon.sh
+. "$top_srcdir/tests/lib/ctl_daemon.sh"
 
-ctl=$top_builddir/clusterd/ctl/clusterctl
-export CLUSTERD_SOCKET=$tmp/run TZ=UTC
-server=
-stop_server() {
-	[ -z "$server" ] || kill -TERM "$server" 2>/dev/null
-	[ -z "$server" ] || wait "$server" 2>/dev/null
-	server=
-}
-at_exit stop_server
-
-serve() {
-	rm -f "$tmp/ready"
-	stop_server
-	"$top_builddir/tests/unit/ctl_server" "$CLUSTERD_SOCKET" "$tmp/canned" >"$tmp/ready" 2>"$tmp/server" &
-	server=$!
-	wait_until 10 grep -qsx ready "$tmp/ready" || fail "the test daemon does not start: $(cat "$tmp/server")"
-}
-
-# check CODE PATTERN ARGUMENTS...: exit code and output of clusterctl
-check() {
-	local code=$1 pattern=$2 got
-
-	shift 2
-	timeout 60 "$ctl" "$@" >"$tmp/out" 2>&1 </dev/null
-	got=$?
-	[ "$got" -eq "$code" ] || fail "clusterctl $*: exit code $got, not $code: $(cat "$tmp/out")"
-	[ -z "$pattern" ] || grep -Eq -- "$pattern" "$tmp/out" || fail "clusterctl $*: no '$pattern' in: $(cat "$tmp/out")"
-}
 says() { grep -Eq -- "$1" "$tmp/out" || fail "no '$1' in: $(cat "$tmp/out")"; }
 
 "$top_builddir/tests/unit/ctl_canned" "$tmp/canned" volumes || fail "the canned state cannot be made"
