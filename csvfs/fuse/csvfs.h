@@ -253,7 +253,8 @@ enum write_how {
 	WRITE_KILL_PRIV = 4, /* takes the set-id bits away, if there are some */
 	WRITE_PAGE = 8,	     /* of a mapping: never makes the file longer, what is behind its end is lost */
 };
-ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t how);
+/* Without a copy when buf and offset are aligned alike. */
+ssize_t data_write(struct handle *h, uint8_t *buf, size_t len, uint64_t offset, uint32_t how);
 /* The owner is told of the time of direct writes. */
 void inode_touch(struct inode *i);
 int inode_sync(struct inode *i, bool data_only);
@@ -271,6 +272,11 @@ void recalls_send(struct inode *i);
 int kernel_hook(struct fuse_session *se);
 /* Of the FUSE_WRITE this thread serves: the writer must not leave set-id bits. */
 bool kernel_kills_priv(void);
+/*
+ * Memory of this thread, on a page, until its next request: of a FUSE_WRITE it holds the data, otherwise it is free to be used.
+ * NULL: there is not so much (then the data are where libfuse has them), or the thread takes no requests.
+ */
+uint8_t *kernel_data(size_t size);
 
 /* --- pages.c: its head says what is coherent --- */
 

@@ -13,8 +13,10 @@
 
 #define TICK_MS 200
 #define TOUCH_MS 1000
-#define THREADS_MAX 64
-#define THREADS_IDLE 16
+#define THREADS_MAX 96
+#define THREADS_IDLE 40 /* a thread that is one too many ends: more than what is under way at a common depth of queues */
+/* Asynchronous direct I/O, and pages: the kernel's own is 12, however deep the queue is. Less than threads: others get through. */
+#define BACKGROUND_MAX 64
 
 struct csvfs csvfs;
 
@@ -157,6 +159,8 @@ static void op_init(void *user, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned int)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ);
 	conn->max_write = VOL_IO_MAX;
 	conn->max_read = 0;
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_MAX;
 }
 
 static int mount_options(struct fuse_args *args)

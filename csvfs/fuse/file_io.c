@@ -209,13 +209,19 @@ static void piece_begin(struct inode *i, uint64_t offset, uint64_t length, bool 
 		 write && ret->kind == PIECE_PARTIAL);
 }
 
-static void piece_end(struct inode *i, struct io_use *use)
+/* inode.lock is held, and let go meanwhile when a recall is answered. */
+static void piece_ended(struct inode *i, struct io_use *use)
 {
-	pthread_mutex_lock(&i->lock);
 	if (io_end(&i->drain, use))
 		recalls_send(i);
 	if (!i->drain.n_uses)
 		pthread_cond_broadcast(&i->changed);
+}
+
+static void piece_end(struct inode *i, struct io_use *use)
+{
+	pthread_mutex_lock(&i->lock);
+	piece_ended(i, use);
 	pthread_mutex_unlock(&i->lock);
 }
 
@@ -372,9 +378,11 @@ static bool overlaps_any(const struct inode *i, const struct range_wait *r)
 	return false;
 }
 
-static void range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
+/* The mode, as far as it is known here. */
+static uint32_t range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
 {
 	const uint32_t sector = csvfs.device.sector;
+	uint32_t mode;
 
 	r->from = offset / sector * sector;
 	r->to = (offset + length + sector - 1) / sector * sector;
@@ -383,7 +391,9 @@ static void range_lock(struct inode *i, struct range_wait *r, uint64_t offset, u
 		pthread_cond_wait(&i->changed, &i->lock);
 	r->next = i->ranges;
 	i->ranges = r;
+	mode = i->mode;
 	pthread_mutex_unlock(&i->lock);
+	return mode;
 }
 
 static void range_unlock(struct inode *i, struct range_wait *r)
@@ -436,8 +446,8 @@ static int direct_write(struct inode *i, const struct extent_piece *p, uint8_t *
 	pthread_mutex_lock(&i->lock);
 	i->dirty = i->needs_flush = true;
 	i->mtime_ns = now_ns();
+	piece_ended(i, use);
 	pthread_mutex_unlock(&i->lock);
-	piece_end(i, use);
 	if (!error)
 		io_counted(&csvfs.counters.direct_written, p->length, since);
 	return error;
@@ -488,13 +498,9 @@ static ssize_t write_range(struct transfer *t)
 {
 	struct inode *i = t->h->inode;
 	struct range_wait range;
-	bool bits;
+	bool bits = range_lock(i, &range, t->offset, t->len) & (S_ISUID | S_ISGID);
 	ssize_t n;
 
-	range_lock(i, &range, t->offset, t->len);
-	pthread_mutex_lock(&i->lock);
-	bits = i->mode & (S_ISUID | S_ISGID);
-	pthread_mutex_unlock(&i->lock);
 	n = t->how & WRITE_KILL_PRIV && bits ? write_through_owner(t) : write_pieces(t);
 	if (n > 0 && t->how & WRITE_SYNC) {
 		int error = inode_sync(i, true);
@@ -506,17 +512,22 @@ static ssize_t write_range(struct transfer *t)
 	return n;
 }
 
-ssize_t data_write(struct handle *h, const uint8_t *buf, size_t len, uint64_t offset, uint32_t how)
+ssize_t data_write(struct handle *h, uint8_t *buf, size_t len, uint64_t offset, uint32_t how)
 {
-	cleanup_free uint8_t *copy = device_buffer(len + PAGE);
-	struct transfer t = { .h = h, .len = len, .offset = offset, .how = how, .write = true };
+	struct transfer t = { .h = h, .buf = buf, .len = len, .offset = offset, .how = how, .write = true };
+	cleanup_free uint8_t *copy = NULL;
 
-	if (!copy)
-		return -ENOMEM;
-	/* So that what is on a whole sector of the file is on a good address of memory. */
-	t.buf = copy + (how & WRITE_APPEND ? 0 : offset % PAGE);
-	memcpy(t.buf, buf, len);
-	return how & WRITE_APPEND ? write_through_owner(&t) : write_range(&t);
+	if (how & WRITE_APPEND)
+		return write_through_owner(&t);
+	/* What is on a whole sector of the file must be on a good address of memory. */
+	if (((uintptr_t)buf ^ offset) % csvfs.device.sector) {
+		copy = device_buffer(len + PAGE);
+		if (!copy)
+			return -ENOMEM;
+		t.buf = copy + offset % PAGE;
+		memcpy(t.buf, buf, len);
+	}
+	return write_range(&t);
 }
 
 /* --- times, sync, giving back --- */

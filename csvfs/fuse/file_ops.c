@@ -197,9 +197,9 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	/* One sector more: the one with the end is read whole. */
-	cleanup_free uint8_t *buf = device_buffer(size + 2 * (size_t)PAGE);
-	size_t lead = (uint64_t)offset % PAGE;
+	size_t lead = (uint64_t)offset % PAGE; /* so that what is on a whole sector is on a good address of memory */
+	cleanup_free uint8_t *own = kernel_data(lead + size) ? NULL : device_buffer(lead + size);
+	uint8_t *buf = own ? own : kernel_data(lead + size);
 	ssize_t n;
 
 	(void)ino;
@@ -235,13 +235,14 @@ static uint32_t how_to_write(const struct fuse_file_info *fi, const struct handl
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
+	uint8_t *data = kernel_data(size); /* then it is not in buf (kernel.c) */
 	ssize_t n = handle_check(h);
 
 	(void)ino;
 	if (fi->writepage)
 		pages_used(h->inode);
 	if (size && !n)
-		n = data_write(h, (const uint8_t *)buf, size, (uint64_t)offset, how_to_write(fi, h));
+		n = data_write(h, data ? data : (uint8_t *)(uintptr_t)buf, size, (uint64_t)offset, how_to_write(fi, h));
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else

@@ -2,10 +2,15 @@
 /*
  * What the kernel can do and libfuse 3.14 does not pass on: frames are looked at on their way (fuse_session_custom_io). The bits
  * are those of the kernel's include/uapi/linux/fuse.h; older headers lack some.
+ *
+ * Each thread that takes requests receives the data of a write into memory of its own, on a page: so it goes to the device from
+ * where it lies. libfuse has the rest.
  */
 #include <errno.h>
 #include <linux/fuse.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,19 +18,107 @@
 
 /* FUSE_DIRECT_IO_ALLOW_MMAP, since 6.6: bit 36 of the flags of INIT. */
 #define ALLOW_MMAP2 (1u << (36 - 32))
+/* Since 6.2, and not a thing to agree about: an older kernel does not look at it. */
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6)
+#endif
+#define BEFORE_DATA (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define HUGE_PAGE (2u << 20) /* of x86-64; elsewhere it is only a size */
 
 static _Atomic uint64_t init_unique; /* of an INIT that offers it; 0: none */
-static _Thread_local uint32_t write_flags;
 
-bool kernel_kills_priv(void) { return write_flags & FUSE_WRITE_KILL_SUIDGID; }
+/* The request this thread serves. */
+static _Thread_local struct {
+	uint64_t unique;
+	uint32_t opcode, write_flags;
+	uint8_t *memory; /* VOL_IO_MAX bytes */
+	bool apart;	 /* the data of a write are there */
+} serving;
+
+bool kernel_kills_priv(void) { return serving.write_flags & FUSE_WRITE_KILL_SUIDGID; }
+
+uint8_t *kernel_data(size_t size) { return size <= VOL_IO_MAX && serving.apart ? serving.memory : NULL; }
+
+/* --- memory of threads --- */
+
+/*
+ * Of a huge page a read or write of 1 MiB is one piece for the device and not 256, which makes it half as fast again. So memory
+ * is taken by huge pages, and kept when a thread ends.
+ */
+struct room {
+	struct room *next;
+};
+static struct {
+	pthread_mutex_t lock;
+	struct room *free;
+	pthread_key_t key; /* gives a thread's memory back at its end */
+} rooms = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void give_room(void *data)
+{
+	struct room *r = data;
+
+	pthread_mutex_lock(&rooms.lock);
+	r->next = rooms.free;
+	rooms.free = r;
+	pthread_mutex_unlock(&rooms.lock);
+}
+
+static void more_rooms(void)
+{
+	uint8_t *memory = aligned_alloc(HUGE_PAGE, HUGE_PAGE);
+
+	if (!memory)
+		return;
+	(void)madvise(memory, HUGE_PAGE, MADV_HUGEPAGE); /* a help, no condition */
+	for (size_t at = 0; at < HUGE_PAGE; at += VOL_IO_MAX)
+		give_room(memory + at);
+}
+
+static struct room *free_room(void)
+{
+	struct room *r;
+
+	pthread_mutex_lock(&rooms.lock);
+	r = rooms.free;
+	if (r)
+		rooms.free = r->next;
+	pthread_mutex_unlock(&rooms.lock);
+	return r;
+}
+
+/* False: there is no memory for it. */
+static bool has_memory(void)
+{
+	struct room *r;
+
+	if (serving.memory)
+		return true;
+	r = free_room();
+	if (!r) {
+		more_rooms();
+		r = free_room();
+	}
+	if (!r || pthread_setspecific(rooms.key, r)) {
+		if (r)
+			give_room(r);
+		return false;
+	}
+	serving.memory = (uint8_t *)r;
+	return true;
+}
+
+/* --- requests --- */
 
 static void look(const struct fuse_in_header *h, const void *body, size_t len)
 {
 	const struct fuse_init_in *init = body;
 	const struct fuse_write_in *w = body;
 
+	serving.unique = h->unique;
+	serving.opcode = h->opcode;
 	if (h->opcode == FUSE_WRITE && len >= sizeof(*w))
-		write_flags = w->write_flags;
+		serving.write_flags = w->write_flags;
 	if (h->opcode != FUSE_INIT || csvfs.no_shared_maps)
 		return;
 	if (len >= sizeof(*init) && init->flags & FUSE_INIT_EXT && init->flags2 & ALLOW_MMAP2)
@@ -34,16 +127,32 @@ static void look(const struct fuse_in_header *h, const void *body, size_t len)
 		fputs("csvfs: this kernel (before 6.6) has no shared mappings of such files: MAP_SHARED is refused\n", stderr);
 }
 
+/* What stands before the data of a write to where libfuse wants it, the data to this thread's memory. */
+static ssize_t receive_apart(int fd, void *buf)
+{
+	const struct iovec parts[2] = { { buf, BEFORE_DATA }, { serving.memory, VOL_IO_MAX } };
+	const struct fuse_in_header *h = buf;
+	ssize_t n = readv(fd, parts, 2);
+
+	if (n > (ssize_t)BEFORE_DATA && h->opcode != FUSE_WRITE)
+		memcpy((uint8_t *)buf + BEFORE_DATA, serving.memory, (size_t)n - BEFORE_DATA);
+	return n;
+}
+
 static ssize_t receive(int fd, void *buf, size_t len, void *user)
 {
-	ssize_t n = read(fd, buf, len);
 	const struct fuse_in_header *h = buf;
+	ssize_t n;
 
 	(void)user;
+	serving.apart = has_memory() && len >= BEFORE_DATA + VOL_IO_MAX;
+	n = serving.apart ? receive_apart(fd, buf) : read(fd, buf, len);
 	if (n >= (ssize_t)sizeof(*h))
 		look(h, h + 1, (size_t)n - sizeof(*h));
 	return n;
 }
+
+/* --- answers --- */
 
 static bool accepts(const struct iovec *iov, int count)
 {
@@ -53,26 +162,59 @@ static bool accepts(const struct iovec *iov, int count)
 	       iov[1].iov_len == sizeof(struct fuse_init_out);
 }
 
-static ssize_t send(int fd, struct iovec *iov, int count, void *user)
+static ssize_t send_init(int fd, const struct iovec *iov)
 {
 	struct fuse_init_out out;
-	struct iovec patched[2];
+	struct iovec patched[2] = { iov[0], { &out, sizeof(out) } };
 
-	(void)user;
-	if (!atomic_load(&init_unique) || !accepts(iov, count))
-		return writev(fd, iov, count);
 	memcpy(&out, iov[1].iov_base, sizeof(out));
 	out.flags |= FUSE_INIT_EXT;
 	out.flags2 |= ALLOW_MMAP2;
 	atomic_store(&init_unique, 0);
-	patched[0] = iov[0];
-	patched[1] = (struct iovec){ &out, sizeof(out) };
 	return writev(fd, patched, 2);
+}
+
+/* An answer that ends with what was opened: to OPEN, and to CREATE, behind the entry. */
+static bool opens(const struct iovec *iov, int count)
+{
+	const struct fuse_out_header *h = iov[0].iov_base;
+	size_t len = sizeof(struct fuse_open_out) + (serving.opcode == FUSE_CREATE ? sizeof(struct fuse_entry_out) : 0);
+
+	return (serving.opcode == FUSE_OPEN || serving.opcode == FUSE_CREATE) && count == 2 && iov[0].iov_len == sizeof(*h) &&
+	       h->unique == serving.unique && !h->error && iov[1].iov_len == len;
+}
+
+/*
+ * Without it the kernel lets one write(2) of a file after the other reach us. What must come one after the other does so then by
+ * us (range_lock() of file_io.c) and the owner; appends, and writes behind the end, by the kernel as well.
+ */
+static ssize_t send_opened(int fd, const struct iovec *iov)
+{
+	uint8_t body[sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out)];
+	struct iovec patched[2] = { iov[0], { body, iov[1].iov_len } };
+	struct fuse_open_out out;
+	uint8_t *at = body + iov[1].iov_len - sizeof(out);
+
+	memcpy(body, iov[1].iov_base, iov[1].iov_len);
+	memcpy(&out, at, sizeof(out));
+	if (out.open_flags & FOPEN_DIRECT_IO)
+		out.open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
+	memcpy(at, &out, sizeof(out));
+	return writev(fd, patched, 2);
+}
+
+static ssize_t send(int fd, struct iovec *iov, int count, void *user)
+{
+	(void)user;
+	if (atomic_load(&init_unique) && accepts(iov, count))
+		return send_init(fd, iov);
+	return opens(iov, count) ? send_opened(fd, iov) : writev(fd, iov, count);
 }
 
 int kernel_hook(struct fuse_session *se)
 {
 	static const struct fuse_custom_io io = { .writev = send, .read = receive };
+	int error = pthread_key_create(&rooms.key, give_room);
 
-	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+	return error ? -error : fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }

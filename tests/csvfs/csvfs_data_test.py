@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The path of data in csvfs: what is allocated, what goes straight to the device, mappings, a change of the owner."""
 import os
+import signal
 import sys
 
 import csvrig
@@ -74,6 +75,89 @@ def becomes_direct(rig, a, b):
     over()
     check_equal(counted(rig.node(2), 'redirected_written_bytes', over), 0, 'bytes by the owner in what another node wrote')
     a('cl("f"); cl("g")')
+
+
+def with_threads(agent, work, **names):
+    """Runs work(k) in `threads` threads of the agent."""
+    text = work + """
+import threading
+went = []
+def run(k):
+    work(k)
+    went.append(k)
+them = [threading.Thread(target=run, args=(k,)) for k in range(threads)]
+for t in them: t.start()
+for t in them: t.join()
+assert len(went) == threads
+"""
+    check_equal(agent(f'exec({text!r}, globals() | {names!r})'), None, 'threads that write')
+
+
+STRIPES = """
+def work(k):
+    for i in range(k, n, threads): wr("f", bytes([1 + i % 250]) * size, i * size)
+"""
+RESIZED = """
+def work(k):
+    for i in range(n):
+        if k == threads - 1: os.ftruncate(fds["f"], size * (1 + i % 2))
+        else:
+            at = (i * (threads - 1) + k) * 100
+            wr("f", bytes([1 + i % 250]) * 100, at)
+            wr("f", bytes([1 + i % 250]) * 100, size + at)
+"""
+APPENDS = """
+def work(k):
+    fd = os.open("f", os.O_WRONLY | os.O_APPEND)
+    for i in range(n): os.write(fd, b"%d %04d %s\\n" % (k, i, b"x" * (i % 97)))
+    os.close(fd)
+"""
+
+
+def in_parallel(_rig, a, b):
+    """Threads that write to one file at a time: partial sectors side by side, behind its end, at its end, while it is cut off."""
+    for size, n, made in ((100, 400, True), (100, 400, False), (512, 400, False), (1000, 400, True), (5000, 400, True),
+                          (5000, 400, False), (65536, 40, True)):
+        a(f'op("f", "f", "creat"); os.ftruncate(fds["f"], 0); wr("f", bytes({n * size if made else 0}), 0)')
+        with_threads(a, STRIPES, n=n, size=size, threads=8)
+        for agent in (a, b):
+            got = agent('get("f")')
+            wrong = [i for i in range(n) if got[i * size:(i + 1) * size] != bytes([1 + i % 250]) * size]
+            check_equal((wrong, len(got)), ([], n * size), f'stripes of {size} bytes that were lost, and the size')
+        a('cl("f")')
+    a('op("f", "f", "creat"); wr("f", bytes(2 << 20), 0)')
+    with_threads(a, RESIZED, n=200, size=MIB, threads=5)
+    got = b('get("f")')
+    wrong = [i * 100 for i in range(4 * 200) if got[i * 100:i * 100 + 100] != bytes([1 + i // 4 % 250]) * 100]
+    check_equal(wrong, [], 'places below every end where something was lost')
+    wrong = [i * 100 for i in range(4 * 200) if set(got[MIB + i * 100:MIB + i * 100 + 100]) - {0, 1 + i // 4 % 250}]
+    check_equal(wrong, [], 'places above an end where there is neither what was written nor nothing')
+    a('os.ftruncate(fds["f"], 0); cl("f")')
+    with_threads(a, APPENDS, n=100, threads=6)
+    lines = b('get("f")').splitlines()
+    for k in range(6):
+        check_equal([line for line in lines if line.startswith(b'%d ' % k)],
+                    [b'%d %04d ' % (k, i) + b'x' * (i % 97) for i in range(100)], 'appended lines of one thread')
+    check_equal(len(lines), 600, 'appended lines')
+
+
+def while_another_waits(rig, a, _b):
+    """A write that waits for the owner is in nobody else's way."""
+    a(f'op("f", "f", "creat"); wr("f", bytes({MIB}), 0); wr("f", bytes({MIB}), 0); os.ftruncate(fds["f"], {640 * MIB})')
+    a('wr("f", b"1" * 4096, 0)')
+    owner = rig.owner_node
+    rig.lab.ask('stop', host=owner.name, process='csvfs-owner')
+    try:
+        a(f'import threading; t = threading.Thread(target=wr, args=("f", b"waits", {512 * MIB})); t.start()')
+        check_equal(a('wr("f", b"2" * 4096, 0)'), 4096, 'what is lent is written meanwhile')
+        check_equal(a('rd("f", 1, 0) + rd("f", 1, 4095)'), b'22', 'and read')
+        check_equal(a('t.is_alive()'), True, 'the other one waits')
+    finally:
+        rig.lab.ask('cont', host=owner.name, process='csvfs-owner')
+        owner.owner.send_signal(signal.SIGCONT)  # nsenter stops with its child, and would not reap it
+    a('t.join()')
+    check_equal(a(f'rd("f", 5, {512 * MIB})'), b'waits', 'and is written then')
+    a('cl("f")')
 
 
 def mapped_alone(_rig, a, b):
@@ -235,8 +319,8 @@ def owner_loses_power(rig, a, b):
 
 
 # synced_mapping and no_shared_maps take node 2's csvfs away from under the agent.
-LIST = [thin, becomes_direct, mapped_alone, mapped_by_two, mapped_while_written, sqlite, owner_loses_power, synced_mapping,
-        no_shared_maps]
+LIST = [thin, becomes_direct, in_parallel, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written, sqlite,
+        owner_loses_power, synced_mapping, no_shared_maps]
 
 
 def test_data():
