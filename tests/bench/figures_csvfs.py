@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import benchlib
@@ -19,7 +20,6 @@ import csvrig  # noqa: E402
 
 MINUTES = 6
 MIB = 1 << 20
-HZ = os.sysconf('SC_CLK_TCK')
 OWNER, CLIENT, THIRD = 1, 2, 3
 VOLUME, LOCAL = csvrig.MOUNT, '/run/local'
 FILES = '/run/lab/bin/bench_files'
@@ -47,9 +47,8 @@ def pid_of(node, name):
 
 
 def cpu_s(pid):
-    with open(f'/proc/{pid}/stat') as f:
-        fields = f.read().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / HZ
+    """To the nanosecond, with threads that have ended: the kernel's CPU clock of another process (CPUCLOCK_SCHED)."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def memory_mib(pid):
@@ -156,19 +155,24 @@ def listens(node, port):
 
 
 def tls_copy(source, source_argv, sink, sink_argv, mib):
-    """MiB/s of a plain copy through openssl, at 1 MiB and with O_DIRECT on the side of the disk."""
+    """MiB/s of a plain copy through openssl, at 1 MiB and with O_DIRECT on the side of the disk. The sink is a dd."""
     address = f'{sink.address}:{TLS_PORT}'
     words = ' '.join(TLS)
-    quiet = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
-    taking = f'openssl s_server -accept {address} -nocert -naccept 1 {words} | {sink_argv}'
-    giving = f'{source_argv} | openssl s_client -connect {address} {words} -no_ign_eof'
-    server = subprocess.Popen(sink.command('sh', '-c', taking), **quiet | {'stdin': subprocess.PIPE})  # at its end it goes
-    eventually(lambda: listens(sink, TLS_PORT), 10, 'openssl s_server listens')
-    start = time.monotonic()
-    subprocess.run(source.command('sh', '-c', giving), check=True, timeout=60, **quiet)
-    server.wait(60)
-    took = time.monotonic() - start
-    server.stdin.close()
+    taking = f'set -o pipefail; openssl s_server -accept {address} -nocert -naccept 1 {words} | {sink_argv}'
+    giving = f'set -o pipefail; {source_argv} | openssl s_client -connect {address} {words} -no_ign_eof'
+    with tempfile.TemporaryFile('w+') as out:
+        server = subprocess.Popen(sink.command('bash', '-c', taking), stdin=subprocess.PIPE,  # at its end it goes
+                                  stdout=subprocess.DEVNULL, stderr=out)
+        eventually(lambda: listens(sink, TLS_PORT) or server.poll() is not None, 10, 'openssl s_server listens')
+        start = time.monotonic()
+        source.run('bash', '-c', giving)
+        server.wait(60)
+        took = time.monotonic() - start
+        server.stdin.close()
+        out.seek(0)
+        said = out.read()
+    if server.returncode or f'{mib * MIB} bytes' not in said:
+        raise benchlib.labctl.LabError(f'a copy by TLS failed: exit {server.returncode}: {said}')
     return mib / took
 
 
@@ -187,7 +191,8 @@ def redirected(b, rig, places):
         if with_peer:
             rates['write_tls'].append(tls_copy(client, f'dd if=/dev/zero bs=1M count={mib}', owner,
                                                'dd of=/dev/raw bs=1M iflag=fullblock oflag=direct', mib))
-            rates['read_tls'].append(tls_copy(owner, f'dd if=/dev/raw bs=1M count={mib} iflag=direct', client, 'cat', mib))
+            rates['read_tls'].append(tls_copy(owner, f'dd if=/dev/raw bs=1M count={mib} iflag=direct', client,
+                                              'dd of=/dev/null bs=1M iflag=fullblock', mib))
     client.ctl('client', 'redirect', 'off')
     for way in ('write', 'read'):
         b.figure(f'redirected_{way}', rates[way], 'MiB/s', note='1 MiB, depth 4')

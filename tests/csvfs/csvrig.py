@@ -54,7 +54,7 @@ def have_programs():
     """Whether this build has csvfs; says so when not."""
     missing = [name for name in ('csvfs', 'csvfs-owner', 'csvfs-admin') if not program(name)]
     if missing:
-        print(f'left out, not in this build: {", ".join(missing)}')
+        print(f'left out, not in this build: {", ".join(missing)}', file=sys.stderr)  # stdout may be for figures
     return not missing
 
 
