@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, f'{HERE}/../lab')
 import labconf  # noqa: E402
 import labctl  # noqa: E402
+import labfuse  # noqa: E402
 import labsan  # noqa: E402
 import labtest  # noqa: E402
 from labctl import LabError  # noqa: E402
@@ -58,9 +59,14 @@ def have_programs():
     return not missing
 
 
-def ended(process):
-    """Waits for what Node.start() started. nsenter stops itself when its child is stopped, and would reap it never."""
+def go_on(process):
+    """What Node.start() started: nsenter stops itself when its child is stopped, and would never reap it."""
     process.send_signal(signal.SIGCONT)
+
+
+def ended(process):
+    """Waits for what Node.start() started."""
+    go_on(process)
     process.wait(READY_S)
 
 
@@ -156,14 +162,23 @@ class Node:
         """What it had not sent is lost. Returns when no process of it is left and its path is dead."""
         # All at once: an error of the path is nothing that anybody on it lives to see.
         self.rig.san.mode(self.name, 'hang')
+        mounts = self.fuse_mounts()
         with contextlib.suppress(LabError, ProcessLookupError):
             os.kill(self.rig.lab.init_pid(self.name), signal.SIGKILL)
         self.rig.san.mode(self.name, 'dead')
+        labfuse.abort(mounts)
+        processes = [p for p in (self.client, self.owner) if p]
+        for process in processes:
+            go_on(process)
         self.rig.lab.ask('kill', host=self.name, process='all')
-        for process in (self.client, self.owner):
-            if process:
-                ended(process)
+        for process in processes:
+            ended(process)
         self.client = self.owner = None
+
+    def fuse_mounts(self):
+        with contextlib.suppress(LabError):
+            return labfuse.mounts(self.rig.lab.init_pid(self.name))
+        return []
 
     def power_on(self):
         self.rig.lab.ask('on', hosts=[self.name])
@@ -206,7 +221,9 @@ class Node:
         if how == 'TERM':
             self.run('pkill', '-TERM', '-x', process, ok=False)
         else:
+            mounts = self.fuse_mounts() if process == 'csvfs' else []
             self.rig.lab.ask('kill', host=self.name, process=process)
+            labfuse.abort(mounts)
         try:
             ended(which)
         except subprocess.TimeoutExpired:

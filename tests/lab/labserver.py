@@ -16,6 +16,7 @@ import sys
 import time
 
 import labconf
+import labfuse
 import labsan
 
 TEMPLATE_MB = 64
@@ -64,11 +65,13 @@ class Host:
 
     def cut_power(self):
         """Nothing of it reaches the SAN any more, not even what the kernel does for processes that are no more."""
+        volumes = labfuse.mounts(self.init_pid)
         if self.lab.san:
             self.lab.san.mode(self.name, 'hang')
         os.kill(self.init_pid, signal.SIGKILL)
         if self.lab.san:
             self.lab.san.mode(self.name, 'dead')
+        labfuse.abort(volumes)
 
     def prepare(self, template):
         conf = self.lab.conf

@@ -31,6 +31,7 @@ test_data += \
 	tests/lab/labcluster.py \
 	tests/lab/labconf.py \
 	tests/lab/labctl.py \
+	tests/lab/labfuse.py \
 	tests/lab/labinit.c \
 	tests/lab/labsan.py \
 	tests/lab/labsend.c \

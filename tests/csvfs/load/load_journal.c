@@ -215,6 +215,14 @@ static void cell_settle(struct cell *c, int kind, uint32_t version)
 		c->zero = 0;
 }
 
+/* A cell that is no tag: what it is may be known by its bytes. */
+static const char *hex_of(const char *at, char *ret)
+{
+	for (int i = 0; i < CELL; i++)
+		snprintf(ret + 2 * i, 3, "%02x", (unsigned char)at[i]);
+	return ret;
+}
+
 void cells_check(uint32_t file, uint32_t first, uint32_t n, const char *buf, size_t got, const uint32_t *before,
 		 bool quiet, bool settle, const char *how)
 {
@@ -232,11 +240,14 @@ void cells_check(uint32_t file, uint32_t first, uint32_t n, const char *buf, siz
 			continue;
 		}
 		if (kind < 0) {
-			bool tag = tag_any(at, &of_file, &of_cell, &version);
+			char hex[2 * CELL + 1];
 
-			finding(tag ? &journal->foreign : &journal->torn, tag ? "foreign" : "torn",
-				"file %u cell %u by %s: %s %u %u version %u", file, first + i, how,
-				tag ? "tag of" : "no tag", of_file, of_cell, version);
+			if (tag_any(at, &of_file, &of_cell, &version))
+				finding(&journal->foreign, "foreign", "file %u cell %u by %s: tag of %u %u version %u", file,
+					first + i, how, of_file, of_cell, version);
+			else
+				finding(&journal->torn, "torn", "file %u cell %u by %s: %s", file, first + i, how,
+					hex_of(at, hex));
 		} else if (kind == 0 ? !zeros_allowed(c, before[i]) : !version_allowed(c, version, before[i])) {
 			finding(quiet ? &journal->lost : &journal->stale, quiet ? "lost" : "stale",
 				"file %u cell %u by %s: %s %u, acknowledged %u, issued %u, zeros %u, unknown %x %x, "
