@@ -60,7 +60,8 @@ struct session {
 	enum session_state state;
 	struct pending_window window;
 	uint64_t id, epoch, owner; /* owner: of WELCOME; 0: none has welcomed this id yet */
-	_Atomic uint64_t generation; /* rises with each new owner */
+	uint64_t recovered;	   /* the owner that was told of all that is open and locked; 0: none */
+	_Atomic uint64_t generation; /* rises with each new owner, and each time one is told anew */
 	uint32_t owner_node, io_max;
 	bool lend;
 	struct vol_fid root;

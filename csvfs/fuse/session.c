@@ -338,7 +338,7 @@ static void begin_anew(void)
 		pthread_cond_broadcast(&c->changed);
 	}
 	s->id = id;
-	s->owner = 0;
+	s->owner = s->recovered = 0;
 	s->generation++;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
@@ -375,7 +375,8 @@ struct connection {
 	struct link *links[LINKS];
 	pthread_t readers[LINKS];
 	uint32_t n_readers;
-	bool new_owner, unknown; /* unknown: the owner does not know this session */
+	bool new_owner; /* to be told of what is open and locked, also when a connection to it broke before it had heard it all */
+	bool unknown;	/* the owner does not know this session */
 };
 
 static int connect_all(struct connection *c, const char *address, uint16_t port, struct vol_welcome *ret)
@@ -408,7 +409,7 @@ static int welcomed(struct connection *c, const struct vol_welcome *w)
 	if (!error && s->has_root && !vol_fid_equal(&s->root, &w->root))
 		error = -ENXIO;
 	if (!error) {
-		c->new_owner = w->owner != s->owner;
+		c->new_owner = w->owner != s->recovered;
 		if (c->new_owner)
 			s->generation++;
 		s->owner = w->owner;
@@ -424,6 +425,21 @@ static int welcomed(struct connection *c, const struct vol_welcome *w)
 		memcpy(s->links, c->links, sizeof(s->links));
 		pending_set_window(&s->window, w->window);
 	}
+	pthread_mutex_unlock(&s->lock);
+	return error;
+}
+
+static int recover(struct connection *c)
+{
+	int error;
+
+	if (!c->new_owner)
+		return 0;
+	device_again();
+	error = recover_session();
+	pthread_mutex_lock(&s->lock);
+	if (!error)
+		s->recovered = s->owner;
 	pthread_mutex_unlock(&s->lock);
 	return error;
 }
@@ -509,12 +525,8 @@ static int serve(struct connection *c, const char *address, uint16_t port)
 		error = welcomed(c, &w);
 	if (!error)
 		error = start_readers(c);
-	if (error)
-		return error;
-	if (c->new_owner) {
-		device_again();
-		error = recover_session();
-	}
+	if (!error)
+		error = recover(c);
 	if (!error) {
 		send_again(c->new_owner);
 		error = ask_ready();
