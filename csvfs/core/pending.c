@@ -50,7 +50,9 @@ static uint32_t room_of(const struct pending_window *w, enum pending_kind kind)
 
 bool pending_room(const struct pending_window *w, enum request_class class, enum pending_kind kind)
 {
-	if (w->n >= room_of(w, kind))
+	if (kind == PENDING_RECLAIM)
+		return w->reclaims < lesser(PENDING_RECLAIMS_MAX, w->window);
+	if (w->n - w->reclaims >= room_of(w, kind))
 		return false;
 	if (kind == PENDING_WAIT && w->waits >= lesser(PENDING_WAITS_MAX, (w->window + 1) / 2))
 		return false;
@@ -63,6 +65,7 @@ uint64_t pending_add(struct pending_window *w, enum request_class class, enum pe
 		return 0;
 	w->list[w->n++] = (struct pending){ .number = w->next, .class = class, .kind = kind, .user = user };
 	w->waits += kind == PENDING_WAIT;
+	w->reclaims += kind == PENDING_RECLAIM;
 	if (class != REQUEST_REPEAT)
 		w->logged[(w->logged_first + w->n_logged++) % REQUEST_LOG_SESSION_MAX] = w->next;
 	return w->next++;
@@ -89,6 +92,7 @@ bool pending_answered(struct pending_window *w, uint64_t number, struct pending 
 	w->n--;
 	memmove(&w->list[at], &w->list[at + 1], (w->n - at) * sizeof(w->list[0]));
 	w->waits -= ret->kind == PENDING_WAIT;
+	w->reclaims -= ret->kind == PENDING_RECLAIM;
 	if (ret->class != REQUEST_REPEAT)
 		logged_advance(w);
 	return true;

@@ -19,13 +19,19 @@
 #include "proto/volume.h"
 
 #define PENDING_WAITS_MAX (VOL_WINDOW_MAX / 2) /* of the window: locks that wait */
-#define PENDING_SPARE 16		       /* of the window: for session messages, reclaims and release */
+#define PENDING_SPARE 16		       /* of the window: for session messages and release */
+#define PENDING_RECLAIMS_MAX 32		       /* reclaims under way */
 #define PENDING_MARKS 128		       /* recalls that are remembered by file */
 
 enum pending_kind {
 	PENDING_NORMAL,
 	PENDING_WAIT,	/* a lock that waits */
-	PENDING_URGENT, /* may use the spare part: READY, PING, reclaims, GIVE_BACK, RELEASE, CANCEL */
+	PENDING_URGENT, /* may use the spare part: READY, PING, GIVE_BACK, RELEASE, CANCEL */
+	/*
+	 * Has the window for itself: a new owner has not been sent anything else yet, and what was asked of the owner before
+	 * waits in here for the reclaims to be over, be it the whole window.
+	 */
+	PENDING_RECLAIM,
 };
 
 struct pending {
@@ -42,8 +48,8 @@ struct pending_mark {
 };
 
 struct pending_window {
-	struct pending list[VOL_WINDOW_MAX]; /* rising numbers */
-	uint32_t n, window, waits;
+	struct pending list[VOL_WINDOW_MAX + PENDING_RECLAIMS_MAX]; /* rising numbers */
+	uint32_t n, window, waits, reclaims;
 	uint64_t next;	    /* number of the next request */
 	uint64_t logged[REQUEST_LOG_SESSION_MAX]; /* numbers of MEMORY and INTENT requests from the mark on: ring */
 	uint32_t logged_first, n_logged;

@@ -175,6 +175,7 @@ struct csvfs {
 	struct inode *buckets[INODE_BUCKETS];
 	struct inode *root;
 	struct queue handles;
+	struct queue *to_reclaim; /* of handles: what recover.c looks at next; handle_free() takes it on */
 	uint32_t n_inodes, n_handles;
 	_Atomic uint64_t next_handle;
 };
@@ -196,6 +197,12 @@ void session_set_owner(uint64_t epoch, uint32_t node, const char *address, uint1
  * there was no owner for pause_max. call_done() in either case.
  */
 int session_ask(struct call *c);
+/*
+ * The same in two halves, for who has several under way. session_begin() does not wait: -EAGAIN, there is no room, which may be
+ * because of those that are under way and not ended: only session_end() sends again what the owner has not taken.
+ */
+int session_begin(struct call *c);
+int session_end(struct call *c);
 /* call.q zeroed but for its type. */
 void call_init(struct call *c, uint16_t type);
 void call_done(struct call *c);
@@ -211,6 +218,8 @@ enum vol_state session_view(enum vol_reason *ret_reason);
 
 /* A new owner: leases are dropped and drained, handles and locks are reclaimed. -ECONNRESET: the connection is gone again. */
 int recover_session(void);
+/* An OPEN or a LOCK that the owner before has granted; it may be answered later. For recover_session() only. */
+void reclaim(const struct vol_message *q);
 /*
  * The owner has given up this session: it was told that this node cannot write any more. Leases go, and open files that had locks
  * do nothing any more: others may have had those locks meanwhile.
@@ -303,6 +312,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 void locks_closed(struct inode *i, const struct handle *h, uint64_t lock_owner);
 void locks_released(struct inode *i, uint64_t handle);
+/* Calls reclaim() for each. -ENOMEM. */
 int locks_reclaim(struct inode *i);
 /* They are somebody else's by now: forgets them, and marks the open files they were taken by. */
 void locks_lost(struct inode *i);

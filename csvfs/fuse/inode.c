@@ -173,6 +173,8 @@ void handle_free(struct handle *h)
 	pthread_mutex_lock(&csvfs.table);
 	if (i)
 		i->opens--;
+	if (csvfs.to_reclaim == &h->all)
+		csvfs.to_reclaim = h->all.next;
 	queue_remove(&h->all);
 	csvfs.n_handles--;
 	pthread_mutex_unlock(&csvfs.table);

@@ -125,7 +125,6 @@ int locks_reclaim(struct inode *i)
 {
 	struct held_lock *copy = NULL;
 	uint32_t n = 0, k = 0;
-	int error = 0;
 
 	pthread_mutex_lock(&i->lock);
 	for (const struct held_lock *l = i->locks; l; l = l->next)
@@ -136,21 +135,14 @@ int locks_reclaim(struct inode *i)
 		copy[k++] = *l;
 	pthread_mutex_unlock(&i->lock);
 	if (n && !copy)
-		return -ECONNRESET; /* again, later */
-	for (k = 0; k < n && error != -ECONNRESET; k++) {
-		struct call c;
-
-		call_init(&c, VOL_LOCK);
-		c.kind = PENDING_URGENT;
-		c.recovery = true;
-		c.q.lock = (struct vol_lock){ .handle = copy[k].handle, .lock_owner = copy[k].owner, .flock = copy[k].flock,
-					      .reclaim = 1, .type = copy[k].type, .start = copy[k].start, .end = copy[k].end,
-					      .pid = copy[k].pid };
-		error = session_ask(&c);
-		call_done(&c);
-	}
+		return -ENOMEM;
+	for (k = 0; k < n; k++)
+		reclaim(&(struct vol_message){ .type = VOL_LOCK,
+					       .lock = { .handle = copy[k].handle, .lock_owner = copy[k].owner,
+							 .flock = copy[k].flock, .reclaim = 1, .type = copy[k].type,
+							 .start = copy[k].start, .end = copy[k].end, .pid = copy[k].pid } });
 	free(copy);
-	return error == -ECONNRESET ? error : 0;
+	return 0;
 }
 
 /* --- asking --- */

@@ -94,75 +94,115 @@ void recover_lost(void)
 
 /* --- a new owner --- */
 
-static int reopen(const struct handle *h)
-{
-	struct call c;
-	int error;
+/*
+ * Reclaims under way, the oldest first: the thread of the session alone. Their order does not matter to the owner: each names its
+ * own open file, and locks of one node are not in each other's way. Those of locks name open files that the owner must have by
+ * then, so one kind is over (reclaims_end()) before the next begins.
+ */
+static struct {
+	struct call ring[PENDING_RECLAIMS_MAX];
+	uint32_t oldest, n;
+	int error; /* 0, or why there is nothing more to ask of this owner */
+} reclaims;
 
-	call_init(&c, VOL_OPEN);
-	c.kind = PENDING_URGENT;
-	c.recovery = true;
-	c.q.open.file = h->fid;
-	c.q.open.flags = h->flags & ~(uint32_t)01000; /* O_TRUNC: has been done */
-	c.q.open.handle = h->number;
-	c.q.open.reclaim = 1;
-	error = session_ask(&c);
-	call_done(&c);
-	return error;
+/* A refusal is the owner's word on that one open file or lock: those who use it get its errors. */
+static void end_oldest(void)
+{
+	struct call *c = &reclaims.ring[reclaims.oldest];
+	int error = session_end(c);
+
+	call_done(c);
+	reclaims.oldest = (reclaims.oldest + 1) % PENDING_RECLAIMS_MAX;
+	reclaims.n--;
+	if (error == -ECONNRESET)
+		reclaims.error = error;
 }
 
-/* One handle after the other, in the list as it is then; a handle that ends meanwhile needs no reclaim. */
-static int reopen_all(void)
+void reclaim(const struct vol_message *q)
 {
-	uint64_t done = 0;
-	int error = 0;
+	struct call *c;
+	int error = -EAGAIN;
 
-	while (!error) {
-		struct handle copy;
-		bool found = false;
-
-		pthread_mutex_lock(&csvfs.table);
-		QUEUE_FOR(&csvfs.handles, struct handle, all, h)
-			if (!found && h->number > done) {
-				copy.number = h->number;
-				copy.fid = h->fid;
-				copy.flags = h->flags;
-				atomic_init(&copy.open, atomic_load(&h->open));
-				found = true;
-			}
-		pthread_mutex_unlock(&csvfs.table);
-		if (!found)
-			break;
-		done = copy.number;
-		if (copy.open)
-			error = reopen(&copy);
-		if (error && error != -ECONNRESET)
-			error = 0; /* its requests get the owner's error */
+	if (reclaims.n == PENDING_RECLAIMS_MAX)
+		end_oldest();
+	c = &reclaims.ring[(reclaims.oldest + reclaims.n) % PENDING_RECLAIMS_MAX];
+	call_init(c, q->type);
+	c->q = *q;
+	c->kind = PENDING_RECLAIM;
+	c->recovery = true;
+	while (!reclaims.error && (error = session_begin(c)) == -EAGAIN && reclaims.n)
+		end_oldest();
+	if (!error) {
+		reclaims.n++;
+		return;
 	}
-	return error;
+	call_done(c);
+	if (!reclaims.error)
+		reclaims.error = error;
 }
 
-static int locks_error;
+/* None is under way any more, also when it has failed: the next connection begins with all of them. */
+static int reclaims_end(void)
+{
+	while (reclaims.n)
+		end_oldest();
+	return reclaims.error;
+}
+
+/* The next open file. One that ends meanwhile needs no reclaim; new ones wait until this is over. */
+static bool next_open(struct vol_message *ret)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&csvfs.table);
+	while (!found && csvfs.to_reclaim != &csvfs.handles) {
+		const struct handle *h = CONTAINER_OF(csvfs.to_reclaim, struct handle, all);
+
+		csvfs.to_reclaim = h->all.next;
+		found = atomic_load(&h->open);
+		if (found)
+			*ret = (struct vol_message){ .type = VOL_OPEN,
+						     .open = { .file = h->fid, .handle = h->number, .reclaim = 1,
+							       .flags = h->flags & ~(uint32_t)01000 /* O_TRUNC: done */ } };
+	}
+	pthread_mutex_unlock(&csvfs.table);
+	return found;
+}
+
+static int reclaim_handles(void)
+{
+	struct vol_message q;
+
+	pthread_mutex_lock(&csvfs.table);
+	csvfs.to_reclaim = csvfs.handles.next;
+	pthread_mutex_unlock(&csvfs.table);
+	while (!reclaims.error && next_open(&q))
+		reclaim(&q);
+	return reclaims_end();
+}
 
 static void reclaim_locks(struct inode *i)
 {
-	if (!locks_error)
-		locks_error = locks_reclaim(i);
+	if (!reclaims.error && locks_reclaim(i))
+		reclaims.error = -ECONNRESET; /* no memory: again, later */
 }
 
 /*
  * Leases are given up instead of reclaimed, and asked for again on demand. No lease of the old owner comes in afterwards:
  * its number of ownership is looked at. So when this returns nothing of this node writes by extents of the old owner.
+ *
+ * And the owner has answered every reclaim: READY comes after it, and with the last READY the owner gives to others what nobody
+ * has reclaimed.
  */
 int recover_session(void)
 {
 	int error;
 
 	inodes_each(inode_drop_leases);
-	error = reopen_all();
+	reclaims.error = 0;
+	error = reclaim_handles();
 	if (error)
 		return error;
-	locks_error = 0;
 	inodes_each(reclaim_locks);
-	return locks_error;
+	return reclaims_end();
 }

@@ -93,23 +93,30 @@ static int hopeless(const struct call *c)
 	return s->state != SESSION_UP && (s->given_up || s->stopping) ? -EIO : 0;
 }
 
-static int wait_for_room(struct call *c)
+/* Its number and its place in the window. -EAGAIN: there is none now. */
+static int take_room(struct call *c)
 {
 	enum request_class class = request_class(&c->q);
+	int error = hopeless(c);
+
+	if (error)
+		return error;
+	if ((s->state != SESSION_UP && !c->recovery) || !pending_room(&s->window, class, c->kind))
+		return -EAGAIN;
+	c->q.request = pending_add(&s->window, class, c->kind, c);
+	return 0;
+}
+
+static int wait_for_room(struct call *c)
+{
 	int error;
 
-	for (;;) {
-		error = hopeless(c);
-		if (error)
-			return error;
-		if ((s->state == SESSION_UP || c->recovery) && pending_room(&s->window, class, c->kind))
-			break;
+	while ((error = take_room(c)) == -EAGAIN) {
 		s->want_room++;
 		pthread_cond_wait(&s->changed, &s->lock);
 		s->want_room--;
 	}
-	c->q.request = pending_add(&s->window, class, c->kind, c);
-	return 0;
+	return error;
 }
 
 /* Waits on `changed`, at most that long. session.lock is held. */
@@ -135,16 +142,14 @@ static void ask_again(struct call *c)
 		send_call(c);
 }
 
-static int ask_locked(struct call *c)
+/* For the answer of what was sent. session.lock is held. */
+static int wait_for_answer(struct call *c)
 {
 	struct pending was;
-	int error = wait_for_room(c);
 
-	if (error)
-		return error;
-	send_call(c);
 	while (!c->done) {
-		error = c->sending ? 0 : hopeless(c);
+		int error = c->sending ? 0 : hopeless(c);
+
 		if (error && pending_answered(&s->window, c->q.request, &was)) {
 			room_made();
 			return error;
@@ -164,7 +169,33 @@ int session_ask(struct call *c)
 	int ret;
 
 	pthread_mutex_lock(&s->lock);
-	ret = ask_locked(c);
+	ret = wait_for_room(c);
+	if (!ret) {
+		send_call(c);
+		ret = wait_for_answer(c);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+int session_begin(struct call *c)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	ret = take_room(c);
+	if (!ret)
+		send_call(c);
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+int session_end(struct call *c)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	ret = wait_for_answer(c);
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }

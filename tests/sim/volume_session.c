@@ -67,7 +67,8 @@ static enum request_class class_of(const struct sim_message *m)
 /* NULL: no room in the window. */
 static struct request *request_new(struct world *w, struct session *s, const struct sim_message *m)
 {
-	bool urgent = m->type == SIM_READY || m->type == SIM_GIVE_BACK || m->reclaim;
+	const enum pending_kind kind = m->reclaim ? PENDING_RECLAIM
+					: m->type == SIM_READY || m->type == SIM_GIVE_BACK ? PENDING_URGENT : PENDING_NORMAL;
 
 	for (uint32_t i = 0; i < REQUESTS; i++) {
 		struct request *r = &s->requests[i];
@@ -75,7 +76,7 @@ static struct request *request_new(struct world *w, struct session *s, const str
 		if (r->used)
 			continue;
 		*r = (struct request){ .born = w->now, .m = *m };
-		r->m.number = pending_add(&s->window, class_of(m), urgent ? PENDING_URGENT : PENDING_NORMAL, r);
+		r->m.number = pending_add(&s->window, class_of(m), kind, r);
 		if (!r->m.number)
 			return NULL;
 		r->used = true;

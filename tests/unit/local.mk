@@ -22,6 +22,7 @@ unit_tests += \
 	tests/unit/test_csvfs_admin \
 	tests/unit/test_csvfs_hostile \
 	tests/unit/test_csvfs_owner \
+	tests/unit/test_csvfs_recover \
 	tests/unit/test_csvfs_session \
 	tests/unit/test_device \
 	tests/unit/test_extent_map \

@@ -21,6 +21,12 @@ static void room(void)
 	for (int i = 0; i < PENDING_SPARE; i++)
 		CHECK(pending_add(&w, REQUEST_REPEAT, PENDING_URGENT, NULL) != 0);
 	CHECK_EQ(pending_add(&w, REQUEST_REPEAT, PENDING_URGENT, NULL), 0);
+	for (int i = 0; i < PENDING_RECLAIMS_MAX; i++)
+		CHECK(pending_add(&w, REQUEST_REPEAT, PENDING_RECLAIM, NULL) != 0);
+	CHECK_EQ(pending_add(&w, REQUEST_REPEAT, PENDING_RECLAIM, NULL), 0);
+	CHECK(pending_answered(&w, w.next - 1, &p) && p.kind == PENDING_RECLAIM);
+	CHECK(!pending_room(&w, REQUEST_REPEAT, PENDING_URGENT)); /* one kind's room is not the other's */
+	CHECK(pending_room(&w, REQUEST_REPEAT, PENDING_RECLAIM));
 	first = pending_next(&w, 0)->number;
 	CHECK(pending_cancel(&w, first));
 	CHECK(!pending_cancel(&w, first));
@@ -31,6 +37,8 @@ static void room(void)
 	pending_init(&w, 1);
 	CHECK_EQ(pending_add(&w, REQUEST_INTENT, PENDING_NORMAL, NULL), 1);
 	CHECK_EQ(pending_add(&w, REQUEST_REPEAT, PENDING_URGENT, NULL), 0);
+	CHECK_EQ(pending_add(&w, REQUEST_REPEAT, PENDING_RECLAIM, NULL), 2);
+	CHECK_EQ(pending_add(&w, REQUEST_REPEAT, PENDING_RECLAIM, NULL), 0);
 }
 
 /* A change that stays unanswered holds the log at its limit; a lock that waits does not hold the mark. */
