@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Volumes that are not as they should be: foreign, damaged, shrunk, full, read-only. A message names the device and the way
-out, and nothing is lost."""
+"""Volumes that are not as they should be: foreign, damaged, shrunk, full, read-only, another owner's. A message names the device
+and the way out, and nothing is lost."""
 import contextlib
 import fcntl
 import os
@@ -444,5 +444,48 @@ def test_read_only():
         check_equal(rig.fsck(), '', 'fsck')
 
 
+# --- taken over
+
+def test_taken_over():
+    """An owner that nobody has stopped or fenced finds another one's record on the disk: it ends by itself, and answers no more."""
+    if not csvrig.have_programs():
+        return
+    csvrig.private_mounts()
+    with csvrig.rig(2, size=SIZE) as rig:
+        make_files(rig)
+        old, new = rig.nodes
+        rig.own(old)
+        for node in rig.nodes:
+            node.start_client()
+        for node in rig.nodes:
+            node.wait_client()
+        b = Agent(csvrig.MOUNT, new.command)
+        check_equal(b('put("kept", b"k" * 5000)'), None, 'a file at the first owner')
+        rig.epoch += 1
+        new.start_owner(rig.epoch)
+        new.wait_owner()
+        # It looks once a second. The nodes have not been told of the new one: who is asked is the old one.
+        check_equal(eventually(lambda: old.owner.poll() is not None and [old.owner.returncode], ENDS_S, 'the old owner ends'), [1],
+                    'exit code')
+        old.owner = None
+        check_equal(old.status('owner'), None, 'it answers no more')
+        with open(f'{rig.logs}/owner-{old.name}.log') as log:
+            check('another owner has come' in log.read(), 'it says why')
+        b.begin('put("new", b"n" * 5000)')
+        check_equal(eventually(lambda: new.status('client')['state'] != 'direct' and new.status('client')['state'], 10, 'a pause'),
+                    'paused', 'the node has no owner')
+        check(not b.answered(), 'nobody answers')
+        rig.owner_node = new
+        for node in rig.nodes:
+            node.tell_owner()
+        check_equal(b.end(), None, 'a file made at the new owner')
+        check_equal(b('get("kept")'), b'k' * 5000, 'what the first owner had acknowledged')
+        check_files(rig, 'taken over', new)
+        b.close()
+        rig.stop()
+        check_equal(rig.fsck(), '', 'fsck')
+
+
 if __name__ == '__main__':
-    sys.exit(main(test_foreign, test_damaged, test_damaged_sessions, test_damaged_anywhere, test_shrunk, test_full, test_read_only))
+    sys.exit(main(test_foreign, test_damaged, test_damaged_sessions, test_damaged_anywhere, test_shrunk, test_full, test_read_only,
+                  test_taken_over))
