@@ -139,12 +139,12 @@ static int remove_name(const struct vol_cred *cred, int orphans_fd, const struct
 	int dir = n->parent[0]->path_fd;
 	rights_scope int ret = rights_take(cred);
 
-	if (!ret && orphan)
-		ret = renameat(dir, n->intent.name[0], orphans_fd, orphan);
-	else if (!ret)
-		ret = unlinkat(dir, n->intent.name[0], flags);
-	else
+	if (ret)
 		return ret;
+	if (orphan)
+		ret = renameat(dir, n->intent.name[0], orphans_fd, orphan);
+	else
+		ret = unlinkat(dir, n->intent.name[0], flags);
 	return ret ? -errno : 0;
 }
 
