@@ -76,4 +76,5 @@ noinst_HEADERS += \
 	tests/unit/link_rig.h \
 	tests/unit/loop_rig.h \
 	tests/unit/owner_rig.h \
+	tests/unit/serving_rig.h \
 	$(NULL)

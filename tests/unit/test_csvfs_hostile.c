@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "csvfs/admin/admin.h"
@@ -15,9 +14,9 @@
 #include "csvfs/io/link.h"
 #include "csvfs/io/trailer.h"
 #include "tests/unit/loop_rig.h"
+#include "tests/unit/serving_rig.h"
 #include "text.h"
 
-#define RIG_MS 20000
 #define DEVICE_SIZE (256 * MIB)
 #define LENT_AT (64 * MIB) /* all that an honest answer lends */
 #define LENT_SIZE MIB
@@ -56,9 +55,7 @@ enum lie {
 static struct hostile_rig {
 	struct loop loop;
 	char key[64], control[64], owner[32], place[64];
-	struct link_key key_bytes;
-	int listener;
-	uint16_t port;
+	struct serving serving;
 	pid_t pid;
 	uint64_t trailer;
 	pthread_mutex_t lock;
@@ -244,33 +241,7 @@ static bool answer(struct link *l, const struct vol_message *q)
 	return !link_send(l, &a);
 }
 
-static void *serve(void *data)
-{
-	struct link *l = data;
-	struct link_frame f = { 0 };
-
-	while (!link_receive(l, &f, -1) && answer(l, &f.m))
-		;
-	link_frame_done(&f);
-	link_shutdown(l);
-	link_free(l);
-	return NULL;
-}
-
-static void *accept_all(void *unused)
-{
-	(void)unused;
-	for (;;) {
-		struct link *l;
-		pthread_t t;
-		int fd = accept4(rig.listener, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd < 0)
-			return NULL;
-		if (!link_accept(&l, fd, &rig.key_bytes, RIG_MS) && !pthread_create(&t, NULL, serve, l))
-			pthread_detach(t);
-	}
-}
+static void serve(struct link *l) { serving_answers(l, answer); }
 
 /* --- start --- */
 
@@ -312,14 +283,13 @@ static void make_volume(void)
 	device_close(&d);
 	f = fopen(rig.key, "w");
 	REQUIRE(f && !fchmod(fileno(f), 0600) && fprintf(f, "%064d", 7) == 64 && !fclose(f));
-	REQUIRE(!link_key_load(&rig.key_bytes, rig.key, error, sizeof(error)));
+	REQUIRE(!link_key_load(&rig.serving.key, rig.key, error, sizeof(error)));
 }
 
 static void start(void)
 {
 	const char *const line[] = { "csvfs",  "--device", rig.loop.path, "--key", rig.key, "--control", rig.control,
 				     "--node", "2",	   "--owner",	  rig.owner, rig.place };
-	pthread_t t;
 
 	loop_rig_start();
 	if (access("/dev/fuse", R_OK | W_OK))
@@ -330,19 +300,18 @@ static void start(void)
 	text_copy(rig.place, sizeof(rig.place), "/mnt/t/place");
 	REQUIRE(!mkdir(rig.place, 0755));
 	make_volume();
-	rig.listener = link_listen("127.0.0.1", 0, &rig.port);
-	REQUIRE(rig.listener >= 0);
-	snprintf(rig.owner, sizeof(rig.owner), "127.0.0.1:%u", rig.port);
+	rig.serving.serve = serve;
+	serving_listen(&rig.serving);
+	snprintf(rig.owner, sizeof(rig.owner), "127.0.0.1:%u", rig.serving.port);
 	fflush(NULL);
 	rig.pid = fork();
 	REQUIRE(rig.pid >= 0);
 	if (!rig.pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(rig.listener);
+		close(rig.serving.listener);
 		_exit(run_main(csvfs_main, line, ARRAY_SIZE(line)));
 	}
-	REQUIRE(!pthread_create(&t, NULL, accept_all, NULL));
-	pthread_detach(t);
+	serving_start(&rig.serving);
 }
 
 static void check_alive(const char *what)

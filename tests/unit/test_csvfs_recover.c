@@ -5,19 +5,18 @@
  * that may be under way is.
  */
 #include <fcntl.h>
-#include <sys/socket.h>
 
 #include "csvfs/fuse/csvfs.h"
 #include "tests/lib/check.h"
+#include "tests/unit/serving_rig.h"
 #include "text.h"
 
-#define RIG_MS 20000
 #define FILES 1000u
 #define HANDLES (2 * FILES) /* handle n + 1 is of file n % FILES */
 #define LOCKED 4u	    /* files with locks */
 #define LOCKS_EACH 250u
 #define LOCKS (LOCKED * LOCKS_EACH)
-#define LINKS_MAX 256
+#define LINKS_MAX 64
 #define QUIET_MS 50 /* so long it is looked whether something comes that must not */
 
 struct csvfs csvfs;
@@ -38,11 +37,9 @@ struct plan {
 };
 
 static struct rig {
-	int listener;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct link *links[LINKS_MAX]; /* all that ever were */
-	uint32_t n_links;
+	struct link *links[LINKS_MAX]; /* those there are */
 	uint64_t owner;
 	uint32_t beginnings; /* of owners */
 	struct plan plan;
@@ -237,13 +234,26 @@ static bool received(struct link *l, const struct vol_message *m, uint32_t *sinc
 	return m ? answer_locked(l, m) : answer_held(l);
 }
 
-static void *serve(void *data)
+/* Puts it where `was` is: in and out of the list. */
+static void put_link(const struct link *was, struct link *l)
 {
-	struct link *l = data;
+	uint32_t i = 0;
+
+	pthread_mutex_lock(&rig.lock);
+	while (i < LINKS_MAX && rig.links[i] != was)
+		i++;
+	REQUIRE(i < LINKS_MAX);
+	rig.links[i] = l;
+	pthread_mutex_unlock(&rig.lock);
+}
+
+static void serve(struct link *l)
+{
 	struct link_frame f = { 0 };
 	uint32_t since = 0;
 	bool more = true, last = false;
 
+	put_link(NULL, l);
 	while (more) {
 		int error = link_receive(l, &f, last ? QUIET_MS : -1);
 
@@ -255,29 +265,7 @@ static void *serve(void *data)
 		pthread_mutex_unlock(&rig.lock);
 	}
 	link_frame_done(&f);
-	link_shutdown(l);
-	return NULL;
-}
-
-static void *accept_all(void *unused)
-{
-	(void)unused;
-	for (;;) {
-		struct link *l;
-		pthread_t t;
-		int fd = accept4(rig.listener, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd < 0)
-			return NULL;
-		if (link_accept(&l, fd, &csvfs.key, RIG_MS))
-			continue;
-		pthread_mutex_lock(&rig.lock);
-		REQUIRE(rig.n_links < LINKS_MAX);
-		rig.links[rig.n_links++] = l;
-		pthread_mutex_unlock(&rig.lock);
-		REQUIRE(!pthread_create(&t, NULL, serve, l));
-		pthread_detach(t);
-	}
+	put_link(l, NULL);
 }
 
 static void wait_for(const uint32_t *count, uint32_t n)
@@ -301,17 +289,16 @@ static void wait_up(void)
 
 static void start(void)
 {
-	pthread_t t;
+	static struct serving s = { .serve = serve };
 
-	memset(&csvfs.key, 7, sizeof(csvfs.key));
 	queue_init(&csvfs.handles);
 	rig.owner = 1;
-	rig.listener = link_listen("127.0.0.1", 0, &csvfs.owner_port);
-	REQUIRE(rig.listener >= 0);
-	REQUIRE(!pthread_create(&t, NULL, accept_all, NULL));
-	pthread_detach(t);
+	serving_listen(&s);
+	serving_start(&s);
+	csvfs.key = s.key;
+	csvfs.owner_port = s.port;
 	csvfs.node = 1;
-	csvfs.pause_max_ms = RIG_MS;
+	csvfs.pause_max_ms = SERVING_MS;
 	text_copy(csvfs.owner_address, sizeof(csvfs.owner_address), "127.0.0.1");
 }
 
@@ -321,8 +308,9 @@ static void next_owner(const struct plan *p)
 	pthread_mutex_lock(&rig.lock);
 	owner_begins();
 	rig.plan = *p;
-	for (uint32_t i = 0; i < rig.n_links; i++)
-		link_shutdown(rig.links[i]);
+	for (uint32_t i = 0; i < LINKS_MAX; i++)
+		if (rig.links[i])
+			link_shutdown(rig.links[i]);
 	pthread_mutex_unlock(&rig.lock);
 	wait_up();
 }
