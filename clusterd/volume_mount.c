@@ -157,6 +157,24 @@ static void detach_dead(const struct volume_mount *m)
 		log_notice("volume_detached", "volume=%s dir=%s", m->name, log_quote(m->dir));
 }
 
+/*
+ * Of a csvfs that is being killed, the connection with the kernel: a thread of it may wait there for a page that only its own
+ * answer would let go. Then it would never end, and with its descriptor open neither would anybody who uses the mount. By the
+ * path of the mount point, which asks csvfs nothing.
+ */
+static void abort_dying(const struct volume_mount *m)
+{
+	char type[NAME_SIZE];
+
+	if (!volume_mounted(m->dir, type, sizeof(type)) || strcmp(type, "fuse.csvfs") != 0)
+		return;
+	if (!umount2(m->dir, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
+		log_notice("volume_aborted", "volume=%s dir=%s", m->name, log_quote(m->dir));
+	else
+		log_error("volume_not_aborted", "volume=%s dir=%s error=%s", m->name, log_quote(m->dir),
+			  log_quote(strerror(errno)));
+}
+
 static void finish(struct volume_mount *m)
 {
 	if (m->unmounting) {
@@ -311,6 +329,8 @@ void mount_kill(struct volume_mount *m)
 	log_warning("volume_killed", "volume=%s dir=%s", m->name, log_quote(m->dir));
 	if (volume_process_signal(&m->process, SIGKILL))
 		log_error("volume_not_killed", "volume=%s", m->name);
+	else
+		abort_dying(m);
 }
 
 void mount_done(struct volume_mount *m)
@@ -476,6 +496,10 @@ void mount_tick(struct volume_mount *m, uint64_t now_ms, const struct mount_owne
 {
 	if (!m->alive)
 		return;
+	if (volume_process_dying(&m->process)) {
+		abort_dying(m);
+		return; /* its pidfd tells when it has ended */
+	}
 	ask_what_is_due(m, now_ms, owner, redirect);
 	if (m->ending && !m->killed)
 		unmount(m, now_ms);

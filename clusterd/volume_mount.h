@@ -89,7 +89,7 @@ void mount_start(struct volume_mount *m, uint64_t now_ms);
 void mount_tick(struct volume_mount *m, uint64_t now_ms, const struct mount_owner *owner, bool redirect);
 /* To be unmounted, when nobody uses it any more. `why` for the log. */
 void mount_end(struct volume_mount *m, const char *why);
-/* Now, whoever uses it: SIGKILL. The end is told by `changed`. */
+/* Now, whoever uses it: SIGKILL, and what is open or waits there fails. The end is told by `changed`. */
 void mount_kill(struct volume_mount *m);
 /* Forgets it; csvfs goes on. */
 void mount_done(struct volume_mount *m);

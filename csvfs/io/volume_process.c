@@ -21,7 +21,8 @@
 #include "text.h"
 
 #define STAT_SIZE 1024
-#define START_FIELD 22 /* of /proc/PID/stat: start time, clock ticks since boot */
+#define STATE_FIELD 3  /* of /proc/PID/stat: one letter … */
+#define START_FIELD 22 /* … start time, clock ticks since boot */
 #define WORDS_MAX 4096 /* bytes at the end of the log in which a last line is looked for */
 
 /* --- places --- */
@@ -60,24 +61,34 @@ int volume_place(struct volume_place *ret, const char *run_dir, const char *log_
 
 /* --- identity --- */
 
-/* Start time of a process; 0: there is none. The name in the second field may hold anything, blanks and brackets too. */
-static uint64_t started_at(pid_t pid)
+/* A field of /proc/PID/stat and what follows it, in `stat`; NULL: there is no such process. The name in the second one may hold
+ * anything, blanks and brackets too. */
+static const char *stat_field(pid_t pid, int wanted, char stat[STAT_SIZE])
 {
-	char path[64], stat[STAT_SIZE];
+	char path[64];
 	const char *at;
 	cleanup_fd int fd = -1;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
+	n = fd < 0 ? -1 : read(fd, stat, STAT_SIZE - 1);
 	if (n <= 0)
-		return 0;
+		return NULL;
 	stat[n] = '\0';
 	at = strrchr(stat, ')');
-	for (int field = 2; at && field < START_FIELD; field++)
+	for (int field = 2; at && field < wanted; field++)
 		at = strchr(at + 1, ' ');
-	return at ? strtoull(at + 1, NULL, 10) : 0;
+	return at ? at + 1 : NULL;
+}
+
+/* Start time of a process; 0: there is none. */
+static uint64_t started_at(pid_t pid)
+{
+	char stat[STAT_SIZE];
+	const char *at = stat_field(pid, START_FIELD, stat);
+
+	return at ? strtoull(at, NULL, 10) : 0;
 }
 
 static int write_record(const char *path)
@@ -122,6 +133,15 @@ int volume_process_wait(const struct volume_process *p, int timeout_ms)
 		n = poll(&fd, 1, timeout_ms);
 	while (n < 0 && errno == EINTR);
 	return n > 0 ? 0 : n ? -errno : -ETIMEDOUT;
+}
+
+bool volume_process_dying(const struct volume_process *p)
+{
+	char stat[STAT_SIZE];
+	const char *state = stat_field(p->pid, STATE_FIELD, stat);
+
+	/* The first thread is through and waits for the others. As long as the pidfd is not ready the pid is nobody else's. */
+	return state && *state == 'Z' && volume_process_wait(p, 0) == -ETIMEDOUT;
 }
 
 int volume_process_signal(const struct volume_process *p, int signal)

@@ -46,6 +46,11 @@ int volume_process_start(const struct volume_place *place, const char *const arg
 int volume_process_find(const struct volume_place *place, struct volume_process *ret);
 /* Waits for its end, with all of its threads. 0, -ETIMEDOUT; 0 ms: only looks. */
 int volume_process_wait(const struct volume_process *p, int timeout_ms);
+/*
+ * It has been killed, and a thread of it is still in the kernel: its end comes when that returns. What would make it return may
+ * have been the business of the process itself.
+ */
+bool volume_process_dying(const struct volume_process *p);
 int volume_process_signal(const struct volume_process *p, int signal);
 void volume_process_close(struct volume_process *p);
 /* The last line its log has behind `from`, without what the program says of itself at its begin; "" when there is none. */

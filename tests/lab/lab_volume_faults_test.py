@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shared volumes under clusterd when something is lost: clusterd itself, csvfs, a node that leaves, one that is cut off."""
 import os
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
@@ -41,6 +42,11 @@ def restart_clusterd(rig, owner):
     writer.stop(next(h for h in rig.names if h != owner))
 
 
+def wait_new_csvfs(rig, host, pid):
+    eventually(lambda: rig.lab.exec(host, 'cat', '/run/clusterd/volumes/v1.node.process').stdout.split()[:1] not in
+               ([], [str(pid)]), UP_S, f'csvfs on {host} is started again')
+
+
 def lose_csvfs(rig, owner):
     """csvfs that is killed is started again; its old leases hold up nobody, and its node is not fenced for them."""
     victim = next(h for h in rig.names if h != owner)
@@ -49,13 +55,52 @@ def lose_csvfs(rig, owner):
     rig.run(victim, 'sh', '-c', f'exec 3<>{PLACE}/v1/lose_csvfs; dd if={PLACE}/v1/lose_csvfs of=/dev/null bs=4k 2>/dev/null')
     pid = rig.csvfs_pid(victim)
     rig.run(victim, 'kill', '-9', str(pid))
-    eventually(lambda: rig.lab.exec(victim, 'cat', '/run/clusterd/volumes/v1.node.process').stdout.split()[:1] not in
-               ([], [str(pid)]), UP_S, f'csvfs on {victim} is started again')
+    wait_new_csvfs(rig, victim, pid)
     rig.wait_mounted([victim])
     rig.run(owner, 'truncate', '-s', '0', f'{PLACE}/v1/hello')  # recalls what was lent
     writer.wait_acks(20)
     writer.stop(victim)
     check_equal({h['name']: h['boots'] for h in rig.cluster.status()}, boots, 'no host was fenced because csvfs died')
+
+
+# Has a page of a file, and at a word wants another one.
+MAPPER = r'''
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+os.write(fd, b'x' * (4 << 20))
+os.fsync(fd)
+m = mmap.mmap(fd, 4 << 20)
+print(os.getpid(), m[0], flush=True)
+sys.stdin.readline()
+m[3 << 20]
+'''
+
+
+def lose_csvfs_in_kernel(rig, owner):
+    """One that is killed while a thread of it is in the kernel and waits for a page that only its own answer would let go: it
+    would never end, nor would anybody who uses the mount."""
+    victim = next(h for h in rig.names if h != owner)
+    path = f'{PLACE}/v1/mapped'
+    with subprocess.Popen(rig.lab.command(victim, ['python3', '-c', MAPPER, path]), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as mapper:
+        inside, pid = mapper.stdout.readline().split()[0], rig.csvfs_pid(victim)
+        rig.san.mode(victim, 'hang')
+        mapper.stdin.write('\n')
+        mapper.stdin.flush()
+        eventually(lambda: rig.run(victim, 'cat', f'/proc/{inside}/stat').rsplit(')', 1)[1].split()[0] == 'D', UP_S,
+                   'a page is being read')
+        with subprocess.Popen(rig.lab.command(owner, ['head', '-c', '1', path]), stdout=subprocess.DEVNULL) as reader:
+            eventually(lambda: 'folio_lock' in rig.run(victim, 'sh', '-c', f'cat /proc/{pid}/task/*/wchan'), UP_S,
+                       'csvfs waits for that page, to drop it')
+            rig.run(victim, 'kill', '-9', str(pid))
+            rig.san.mode(victim, 'up')
+            eventually(lambda: mapper.poll() is not None, UP_S, f'who waits on {victim} for csvfs that was killed gets an error')
+            check(mapper.returncode != 0, 'it has read a page that nobody gave it')
+            wait_new_csvfs(rig, victim, pid)
+            check_equal(reader.wait(UP_S), 0, f'a reader on {owner}')
+    rig.wait_mounted([victim])
+    check_equal(rig.run(victim, 'sh', '-c', f'tr -d x <{path} | wc -c; wc -c <{path}').split(), ['0', str(4 << 20)],
+                f'what {victim} reads by its new csvfs')
 
 
 def leave(rig, owner):
@@ -90,6 +135,8 @@ def test_losses():
         restart_clusterd(rig, owner)
         step('csvfs dies')
         lose_csvfs(rig, owner)
+        step('csvfs dies and waits for itself')
+        lose_csvfs_in_kernel(rig, owner)
         step('a node leaves')
         leave(rig, owner)
 

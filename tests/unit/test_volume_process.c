@@ -2,7 +2,10 @@
 /* csvfs and csvfs-owner as processes: what they say goes into a log that does not grow without end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +37,43 @@ static off_t say(void)
 	return from;
 }
 
+/* One whose first thread has ended and another has not, as after a SIGKILL with that one in the kernel. */
+static void *stay(void *data)
+{
+	pause();
+	return data;
+}
+
+static int linger(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, stay, NULL))
+		return 1;
+	pthread_exit(NULL);
+}
+
+static void test_dying(void)
+{
+	const char *const sleeps[] = { "/bin/sleep", "1000", NULL }, *const lingers[] = { "/proc/self/exe", "linger", NULL };
+	struct volume_process p;
+
+	CHECK_EQ(volume_process_start(&place, sleeps, &p, NULL), 0);
+	CHECK(!volume_process_dying(&p));
+	CHECK_EQ(volume_process_signal(&p, SIGKILL), 0);
+	CHECK_EQ(volume_process_wait(&p, -1), 0);
+	CHECK(!volume_process_dying(&p));
+	volume_process_close(&p);
+	CHECK_EQ(volume_process_start(&place, lingers, &p, NULL), 0);
+	while (!volume_process_dying(&p) && volume_process_wait(&p, 10) == -ETIMEDOUT)
+		;
+	CHECK(volume_process_dying(&p));
+	CHECK_EQ(volume_process_signal(&p, SIGKILL), 0);
+	CHECK_EQ(volume_process_wait(&p, -1), 0);
+	CHECK(!volume_process_dying(&p));
+	volume_process_close(&p);
+}
+
 static void test_log(void)
 {
 	char old[VOLUME_PATH_SIZE + 8], words[32], run_dir[64], log_file[64];
@@ -57,6 +97,7 @@ static void test_log(void)
 		CHECK_EQ(size_of(place.log), 5);
 		CHECK_EQ(size_of(old), VOLUME_LOG_MAX + i);
 	}
+	test_dying();
 	unlink(old);
 	unlink(place.log);
 	unlink(place.record);
@@ -65,8 +106,10 @@ static void test_log(void)
 	CHECK_EQ(rmdir(dir), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "linger"))
+		return linger();
 	test_log();
 	return check_result();
 }
