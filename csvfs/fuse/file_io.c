@@ -76,27 +76,41 @@ static bool is_of_files(const struct vol_extent *e)
 	return e->physical < end && e->length <= end - e->physical;
 }
 
-/* inode.lock is held. True: something was added. */
-static bool add_extents(struct inode *i, const struct call *c)
+/*
+ * The extents of the answer, to be freed, when csvfs may use them itself; NULL: not all are as they must be. Not with inode.lock: the
+ * kernel may have to be asked to let pages go.
+ */
+static struct vol_extent *usable_extents(const struct inode *i, const struct call *c, uint32_t *ret_n)
 {
 	const struct vol_extents *e = &c->answer.m.extents;
 	uint32_t n = (uint32_t)(e->list.len / VOL_EXTENT_SIZE);
-	cleanup_free struct vol_extent *list = calloc(n + 1, sizeof(*list));
 	struct reader r = reader_of(e->list.data, e->list.len);
-	int added;
+	struct vol_extent *list;
+	bool good = true;
 
-	if (!n || !list || n > VOL_EXTENTS_MAX || !vol_fid_equal(&e->file, &i->fid) ||
-	    c->generation != csvfs.session.generation || !map_room(i, 2 * n))
-		return false;
-	for (uint32_t k = 0; k < n; k++) {
+	if (!n || n > VOL_EXTENTS_MAX || !vol_fid_equal(&e->file, &i->fid))
+		return NULL;
+	list = calloc(n, sizeof(*list));
+	for (uint32_t k = 0; list && good && k < n; k++) {
 		vol_get_extent(&r, &list[k]);
-		if (!is_of_files(&list[k]))
-			return false;
+		good = !r.bad && is_of_files(&list[k]) &&
+		       device_uncached(&csvfs.device, list[k].physical, list[k].length);
 	}
-	if (r.bad)
-		return false;
-	added = extent_map_add(&i->map, list, n, e->grant, c->q.lease.write, e->sole);
-	if (added <= 0)
+	if (!good) {
+		free(list);
+		return NULL;
+	}
+	*ret_n = n;
+	return list;
+}
+
+/* inode.lock is held. True: something was added. */
+static bool add_extents(struct inode *i, const struct call *c, const struct vol_extent *list, uint32_t n)
+{
+	const struct vol_extents *e = &c->answer.m.extents;
+
+	if (c->generation != csvfs.session.generation || !map_room(i, 2 * n) ||
+	    extent_map_add(&i->map, list, n, e->grant, c->q.lease.write, e->sole) <= 0)
 		return false;
 	i->seq++;
 	i->end_known = false;
@@ -141,9 +155,10 @@ static int ask_with_range(struct inode *i, struct call *c, bool locked)
 static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool write, bool page)
 {
 	struct inode *i = h->inode;
+	cleanup_free struct vol_extent *list = NULL;
 	struct call c;
 	bool added = false;
-	int error;
+	uint32_t n = 0;
 
 	pthread_mutex_lock(&i->lock);
 	i->redirected++;
@@ -161,10 +176,11 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 					.length = length > i->lease_length ? length : i->lease_length,
 					.fill = write ? fill_for(i, offset, length) : 0 };
 	pthread_mutex_unlock(&i->lock);
-	error = ask_with_range(i, &c, write && !page);
+	if (!ask_with_range(i, &c, write && !page))
+		list = usable_extents(i, &c, &n);
 	pthread_mutex_lock(&i->lock);
-	if (!error)
-		added = add_extents(i, &c);
+	if (list)
+		added = add_extents(i, &c, list, n);
 	if (added && write) {
 		i->fill_length = c.q.lease.fill > LEASE_FIRST ? c.q.lease.fill : LEASE_FIRST;
 		i->fill_end = offset + c.q.lease.fill;

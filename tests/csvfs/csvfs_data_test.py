@@ -77,6 +77,30 @@ def becomes_direct(rig, a, b):
     a('cl("f"); cl("g")')
 
 
+def page_in_the_way(rig, a, b):
+    """The kernel of a node has a page of the device that it cannot let go, as of a block that was the file system's own before it
+    became a file's. By it a direct write of one sector writes all of the page, and takes back what others wrote beside it."""
+    tag = os.urandom(16).hex().encode()
+    b(f'put("f", {tag!r}.ljust(4096, b"o") * 16)')
+    found = rig.node(2).run('sh', '-c', f'dd if=/dev/lun bs=1M iflag=direct status=none | grep -abom1 {tag.decode()}').stdout
+    at = int(found.split(':')[0])
+    a(f'fds["lun"] = os.open("/dev/lun", os.O_RDONLY); fds["r"], fds["w"] = os.pipe(); '
+      f'os.splice(fds["lun"], fds["w"], 4096, offset_src={at})')
+    b('op("f", "f"); wr("f", b"n" * 512, 512); cl("f")')
+    a('op("f", "f")')
+
+    def one_sector():
+        for _ in range(4):
+            a('wr("f", b"s" * 512, 0)')
+    check_equal(counted(rig.node(2), 'direct_written_bytes', one_sector), 0, 'bytes straight to a block with a page in the way')
+    b('op("f", "f")')
+    check_equal(b('rd("f", 2048, 0)'), b's' * 512 + b'n' * 512 + b'o' * 1024, 'what two nodes wrote side by side')
+    a('cl("lun"); cl("r"); cl("w")')
+    eventually(lambda: counted(rig.node(2), 'redirected_written_bytes', one_sector) == 0, 10, 'direct when it is gone')
+    for agent in (a, b):
+        agent('cl("f")')
+
+
 def with_threads(agent, work, **names):
     """Runs work(k) in `threads` threads of the agent."""
     text = work + """
@@ -319,8 +343,8 @@ def owner_loses_power(rig, a, b):
 
 
 # synced_mapping and no_shared_maps take node 2's csvfs away from under the agent.
-LIST = [thin, becomes_direct, in_parallel, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written, sqlite,
-        owner_loses_power, synced_mapping, no_shared_maps]
+LIST = [thin, becomes_direct, page_in_the_way, in_parallel, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written,
+        sqlite, owner_loses_power, synced_mapping, no_shared_maps]
 
 
 def test_data():
