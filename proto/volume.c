@@ -204,6 +204,7 @@ void vol_put_dirent(struct writer *w, const struct vol_dirent *d, bool plus)
 	put_text(w, d->name);
 	if (!plus)
 		return;
+	put_u8(w, d->cache);
 	put_fid(w, &d->file);
 	put_attr(w, &d->attr);
 }
@@ -220,6 +221,7 @@ void vol_get_dirent(struct reader *r, struct vol_dirent *d, bool plus)
 		r->bad = true;
 	if (!plus)
 		return;
+	d->cache = get_u8(r);
 	get_fid(r, &d->file);
 	get_attr(r, &d->attr);
 }

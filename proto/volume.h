@@ -52,11 +52,12 @@ struct vol_extent {
 };
 #define VOL_EXTENT_SIZE 24
 
-/* One entry of a directory. On the wire: u64 cookie, u64 ino, u8 type (DT_*), FNAME; with plus also FID and ATTR. */
+/* One entry of a directory. On the wire: u64 cookie, u64 ino, u8 type (DT_*), FNAME; with plus also u8 cache, FID, ATTR. */
 struct vol_dirent {
 	uint64_t cookie, ino;
 	uint8_t type;
 	char name[VOL_FNAME_SIZE];
+	uint8_t cache; /* enum vol_cache_bits */
 	struct vol_fid file;
 	struct vol_attr attr;
 };
@@ -66,6 +67,7 @@ enum vol_set_bits {
 	VOL_SET_ATIME_NOW = 64, VOL_SET_MTIME_NOW = 128, VOL_SET_KILL_PRIV = 256,
 };
 enum vol_recall_bits { VOL_RECALL_EXTENTS = 1, VOL_RECALL_SOLE = 2, VOL_RECALL_ATTR = 4, VOL_RECALL_NAME = 8 };
+enum vol_cache_bits { VOL_CACHE_ATTR = 1, VOL_CACHE_NAME = 2 };
 enum vol_state { VOL_UNAVAILABLE, VOL_PAUSED, VOL_DIRECT, VOL_REDIRECTED_FS, VOL_REDIRECTED_BLOCK };
 enum vol_reason { VOL_NO_REASON, VOL_NO_OWNER, VOL_OWNER_LOST, VOL_PAUSE_TOO_LONG, VOL_BY_ADMIN, VOL_NO_LEASES, VOL_PATH_FAILED };
 

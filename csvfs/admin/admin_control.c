@@ -112,6 +112,8 @@ int admin_status(struct admin *a)
 	json_object_set_new(a->result, "paused_ms", json_integer((json_int_t)s->paused_ms));
 	json_object_set_new(a->result, "files", json_integer(s->files));
 	json_object_set_new(a->result, "handles", json_integer(s->handles));
+	json_object_set_new(a->result, "asked", json_integer((json_int_t)s->asked));
+	json_object_set_new(a->result, "cached", json_integer((json_int_t)s->cached));
 	json_object_set_new(a->result, "text", json_string(s->text));
 	return ADMIN_OK;
 }
