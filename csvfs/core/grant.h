@@ -78,6 +78,10 @@ enum grant_verdict grant_lease(struct grant_table *t, const struct grant_lease *
 bool grant_lease_cancel(struct grant_table *t, uint32_t session, uint64_t request);
 /* GIVE_BACK. length UINT64_MAX: to the end of all; from 0 to the end the sole right goes too. */
 void grant_give_back(struct grant_table *t, const struct vol_fid *file, uint32_t session, uint64_t offset, uint64_t length);
+/*
+ * Attributes and names take at most three quarters of the room for files and holders, so that there is room for extents; where
+ * there is none, the answer is no.
+ */
 /* May the session cache the attributes of `file` until recalled? */
 bool grant_attr(struct grant_table *t, const struct vol_fid *file, uint32_t session);
 /* May the session cache that `name` in `directory` is what it is, or is not there? */
@@ -144,6 +148,12 @@ struct grant_counts {
 void grant_count(const struct grant_table *t, struct grant_counts *ret);
 /* The files with leases, to freeze or to check: false at the end. *cursor begins with 0; changes between calls may be missed. */
 bool grant_file_next(const struct grant_table *t, uint32_t *cursor, struct vol_fid *ret);
+/* The next file of which attributes or names are lent, and no extents: false at the end of the table. As grant_file_next(). */
+bool grant_cached_next(const struct grant_table *t, uint32_t *cursor, struct vol_fid *ret);
+/* May any session have the attributes cached? */
+bool grant_attr_is_lent(const struct grant_table *t, const struct vol_fid *file);
+/* Attributes and names have no room left, or nearly so: some should be taken back. */
+bool grant_cache_is_full(const struct grant_table *t);
 /* Has the session a lease of any byte of the range? */
 bool grant_holds(const struct grant_table *t, const struct vol_fid *file, uint32_t session, uint64_t offset, uint64_t length);
 bool grant_is_sole(const struct grant_table *t, const struct vol_fid *file, uint32_t session);

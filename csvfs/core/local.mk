@@ -10,10 +10,13 @@ libcsvfs_core_a_SOURCES = \
 	csvfs/core/grant.h \
 	csvfs/core/grant_range.c \
 	csvfs/core/grant_range.h \
+	csvfs/core/grant_table.h \
 	csvfs/core/intent.c \
 	csvfs/core/intent.h \
 	csvfs/core/intent_record.c \
 	csvfs/core/intent_record.h \
+	csvfs/core/name_cache.c \
+	csvfs/core/name_cache.h \
 	csvfs/core/pending.c \
 	csvfs/core/pending.h \
 	csvfs/core/queue.h \

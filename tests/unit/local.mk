@@ -36,6 +36,7 @@ unit_tests += \
 	tests/unit/test_link \
 	tests/unit/test_link_bad \
 	tests/unit/test_log \
+	tests/unit/test_name_cache \
 	tests/unit/test_options \
 	tests/unit/test_owner_hostile \
 	tests/unit/test_pending \

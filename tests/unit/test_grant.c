@@ -363,6 +363,34 @@ static void test_limits(void)
 	CHECK(!grant_file_next(table, &(uint32_t){ 0 }, &f));
 }
 
+/* What is cached takes three quarters; files without extents are found, to take some of it back. */
+static void test_room_for_cached(void)
+{
+	struct vol_fid f = file_a;
+	uint32_t n = 0, cursor = 0;
+
+	begin();
+	CHECK_EQ(lend(&file_b, 0, 0, 10, NULL), GRANT_NOW);
+	CHECK(grant_attr(table, &file_b, 0));
+	CHECK(!grant_cache_is_full(table));
+	for (; n < limits.files; n++) {
+		f.data[0] = (uint8_t)n;
+		if (!grant_attr(table, &f, 0))
+			break;
+		CHECK(grant_attr_is_lent(table, &f));
+	}
+	CHECK_EQ(n, limits.files / 4 * 3 - 1);
+	CHECK(grant_cache_is_full(table));
+	CHECK(!grant_name(table, &directory, "x", 0));
+	CHECK(!grant_attr_is_lent(table, &directory));
+	CHECK(grant_attr(table, &file_b, 0)); /* it has a place already */
+	CHECK_EQ(lend(&directory, 0, 0, 10, NULL), GRANT_NOW);
+	for (n = 0; grant_cached_next(table, &cursor, &f); n++)
+		CHECK(!vol_fid_equal(&f, &file_b) && !vol_fid_equal(&f, &directory));
+	CHECK_EQ(n, limits.files / 4 * 3 - 1);
+	end();
+}
+
 /* A slot that is given again is not taken for the one that had it before. */
 static void test_slot_again(void)
 {
@@ -388,6 +416,7 @@ int main(void)
 	test_silent();
 	test_waiting_leases();
 	test_limits();
+	test_room_for_cached();
 	test_slot_again();
 	free(table);
 	return check_result();
