@@ -3,8 +3,8 @@
  * The program csvfs: a volume on one node. What its files share.
  *
  * Threads: those of libfuse, which wait in session_ask() for the owner; one that connects and recovers (session.c); one per
- * connection that receives; a ticker; a control thread. Order of locks: csvfs.table, inode.lock, session.lock. Nobody waits for
- * the owner with one of them held, nor while he uses leased extents (struct io_use).
+ * connection that receives; a ticker; a control thread. Order of locks: csvfs.table, inode.lock, session.lock, cache_lock. Nobody
+ * waits for the owner with one of them held, nor while he uses leased extents (struct io_use).
  */
 #ifndef CSVFS_FUSE_CSVFS_H
 #define CSVFS_FUSE_CSVFS_H
@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "csvfs/core/extent_map.h"
+#include "csvfs/core/name_cache.h"
 #include "csvfs/core/pending.h"
 #include "csvfs/core/queue.h"
 #include "csvfs/io/device.h"
@@ -48,6 +49,10 @@ struct call {
 	void (*answered)(struct call *c);
 	void *user;
 	enum pending_kind kind;
+	struct vol_fid changes; /* the file it changes, when the question does not tell (by handle) */
+	/* caching.c */
+	struct vol_fid had[2]; /* the files of the names it changes, as far as they were known */
+	bool attr_known;
 	bool only_this_owner; /* a new one is not asked: it does not know what this is about (GIVE_BACK) */
 };
 
@@ -72,6 +77,7 @@ struct session {
 	uint64_t told_epoch;
 	uint32_t told_node;
 	bool stopping, broken;
+	bool cache_off; /* nothing is kept until there is a new owner (caching_given_up()) */
 	struct link *links[LINKS];
 	uint32_t senders;   /* threads within link_send() */
 	uint32_t want_room; /* threads that wait for the window, or for a connection */
@@ -118,9 +124,10 @@ struct inode {
 	struct vol_attr attr; /* as last heard; ino 0: nothing yet */
 	uint32_t mode;	/* the same, a hint */
 	uint64_t size; /* the same: what is behind it is not worth asking for a lease */
-	bool dirty, needs_sync, needs_flush;
+	bool dirty, told_later, needs_sync, needs_flush; /* told_later: others may have an older time cached */
 	pthread_mutex_t syncing; /* one at a time: the next one must not answer before what it finds done is done */
-	int64_t mtime_ns; /* when dirty */
+	uint32_t touching; /* TOUCHes under way */
+	int64_t mtime_ns;  /* when dirty or touching: the file's is not older */
 	struct range_wait *ranges;
 	struct held_lock *locks;
 	/* pages.c */
@@ -145,6 +152,7 @@ struct handle {
 struct counters {
 	struct io_count direct_read, direct_written, redirected_read, redirected_written;
 	_Atomic uint64_t recalls;
+	_Atomic uint64_t asked, cached; /* questions to the owner; lookups and attributes that took none */
 };
 
 struct csvfs {
@@ -170,6 +178,10 @@ struct csvfs {
 	atomic_bool stopping;
 	pthread_t ticker;
 	bool ticks;
+
+	pthread_mutex_t cache_lock;
+	struct name_cache *cache;
+	bool cache_connected;
 
 	pthread_mutex_t table;
 	struct inode *buckets[INODE_BUCKETS];
@@ -265,8 +277,15 @@ enum write_how {
 };
 /* Without a copy when buf and offset are aligned alike. */
 ssize_t data_write(struct handle *h, uint8_t *buf, size_t len, uint64_t offset, uint32_t how);
-/* The owner is told of the time of direct writes. */
+/*
+ * The owner is told of the time of direct writes; others see it when this returns. For that those who have it cached must answer,
+ * and who does not is fenced first.
+ */
 void inode_touch(struct inode *i);
+/* The same, and others see it soon: nobody is waited for but the owner. */
+void inode_touch_later(struct inode *i);
+/* Before a question that changes the attributes itself: also a TOUCH of another thread has reached the owner then. */
+void inode_touch_before(struct inode *i);
 int inode_sync(struct inode *i, bool data_only);
 /* At the last close. */
 void inode_give_back(struct inode *i);
@@ -317,10 +336,33 @@ int locks_reclaim(struct inode *i);
 /* They are somebody else's by now: forgets them, and marks the open files they were taken by. */
 void locks_lost(struct inode *i);
 
+/* --- caching.c: attributes and names that the owner has lent --- */
+
+int caching_start(void);
+/* False: the owner is to be asked. */
+bool caching_attr(const struct vol_fid *file, struct vol_attr *ret);
+/* ret->file none: there is no such name. */
+bool caching_lookup(const struct vol_fid *directory, const char *name, struct vol_entry *ret);
+/* True: the file is known not to have this extended attribute, which is an ACL. */
+bool caching_no_acl(const struct vol_fid *file, const char *xattr);
+/* A recall of attributes or names; the file was changed by what is no question. They take session.lock. */
+void caching_recalled(const struct vol_recall *q);
+void caching_changed(const struct vol_fid *file);
+/*
+ * Called by session.c with session.lock held: the question got its number; its answer is here, before pending_answered(); nobody
+ * waits for it any more.
+ */
+void caching_asked(struct call *c);
+void caching_answered(const struct call *c, const struct vol_message *m);
+void caching_given_up(const struct call *c);
+void caching_disconnected(void);
+void caching_connected(bool new_owner);
+
 /* --- name_ops.c, file_ops.c: operations of FUSE --- */
 
 void call_cred(struct vol_cred *ret, fuse_req_t req);
-void stat_of(const struct vol_attr *a, struct stat *ret);
+/* As the owner tells it, with the time of direct writes that he does not know of yet. */
+void stat_of(struct inode *i, const struct vol_attr *a, struct stat *ret);
 void names_operations(struct fuse_lowlevel_ops *ops);
 void files_operations(struct fuse_lowlevel_ops *ops);
 /* With a lookup of the kernel's. False: no memory. */

@@ -40,7 +40,9 @@ static void fill_status(struct vol_status_is *a)
 				     .redirected_read_us = io_latency(&k->redirected_read),
 				     .redirected_write_us = io_latency(&k->redirected_written),
 				     .recalls = k->recalls,
-				     .device_size = device_size_now(&csvfs.device) };
+				     .device_size = device_size_now(&csvfs.device),
+				     .asked = k->asked,
+				     .cached = k->cached };
 	a->reason = (uint8_t)reason;
 	pthread_mutex_lock(&s->lock);
 	a->epoch = s->epoch;
@@ -102,7 +104,7 @@ static void *touch_main(void *unused)
 	(void)unused;
 	for (;;) {
 		nap(TOUCH_MS);
-		inodes_each(inode_touch);
+		inodes_each(inode_touch_later);
 		inodes_each(pages_refresh);
 	}
 	return NULL;
@@ -364,7 +366,9 @@ int csvfs_main(int argc, char **argv)
 	pthread_mutex_init(&csvfs.root->lock, NULL);
 	pthread_cond_init(&csvfs.root->changed, NULL);
 	signals_mask(SIG_BLOCK);
-	error = session_start();
+	error = caching_start();
+	if (!error)
+		error = session_start();
 	if (!error)
 		error = volume_control_listen(&csvfs.control, csvfs.control_path, control_question, NULL);
 	if (error)

@@ -172,6 +172,7 @@ static bool ask_lease(struct handle *h, uint64_t offset, uint64_t length, bool w
 	if (i->lease_length > LEASE_LONGEST)
 		i->lease_length = LEASE_LONGEST;
 	call_init(&c, VOL_LEASE);
+	c.changes = i->fid;
 	c.q.lease = (struct vol_lease){ .handle = h->number, .offset = offset, .write = write,
 					.length = length > i->lease_length ? length : i->lease_length,
 					.fill = write ? fill_for(i, offset, length) : 0 };
@@ -432,6 +433,7 @@ static ssize_t redirected_write(struct handle *h, const uint8_t *buf, size_t len
 	ssize_t ret;
 
 	call_init(&c, VOL_WRITE);
+	c.changes = i->fid;
 	c.q.write = (struct vol_write){ .handle = h->number, .offset = offset, .append = !!(how & WRITE_APPEND),
 					.kill_priv = !!(how & WRITE_KILL_PRIV), .within = !!(how & WRITE_PAGE) };
 	c.q.write.bytes = (struct span){ buf, len < csvfs.session.io_max ? len : csvfs.session.io_max };
@@ -548,27 +550,50 @@ ssize_t data_write(struct handle *h, uint8_t *buf, size_t len, uint64_t offset, 
 
 /* --- times, sync, giving back --- */
 
-void inode_touch(struct inode *i)
+#define NO_TIME INT64_MIN /* of a TOUCH: older than every file's, so it only says that others are to see what was told before */
+
+static void touch(struct inode *i, bool later)
 {
 	struct call c;
 	int64_t mtime_ns;
-	bool dirty;
+	bool dirty, confirm;
+	int error;
 
 	pthread_mutex_lock(&i->lock);
 	dirty = i->dirty;
+	confirm = !later && i->told_later;
+	mtime_ns = dirty ? i->mtime_ns : NO_TIME;
 	i->dirty = false;
-	mtime_ns = i->mtime_ns;
+	i->touching += dirty;
+	if (dirty || confirm)
+		i->told_later = later;
 	pthread_mutex_unlock(&i->lock);
-	if (!dirty)
+	if (!dirty && !confirm)
 		return;
 	call_init(&c, VOL_TOUCH);
-	c.q.touch = (struct vol_touch){ .file = i->fid, .mtime_ns = (uint64_t)mtime_ns };
-	if (session_ask(&c) == -EIO) {
-		pthread_mutex_lock(&i->lock);
-		i->dirty = true;
-		pthread_mutex_unlock(&i->lock);
-	}
+	c.q.touch = (struct vol_touch){ .file = i->fid, .mtime_ns = (uint64_t)mtime_ns, .later = later };
+	error = session_ask(&c);
 	call_done(&c);
+	pthread_mutex_lock(&i->lock);
+	i->touching -= dirty;
+	if (error == -EIO) { /* no owner */
+		i->dirty |= dirty;
+		i->told_later |= confirm;
+	}
+	pthread_cond_broadcast(&i->changed);
+	pthread_mutex_unlock(&i->lock);
+}
+
+void inode_touch(struct inode *i) { touch(i, false); }
+void inode_touch_later(struct inode *i) { touch(i, true); }
+
+void inode_touch_before(struct inode *i)
+{
+	touch(i, true);
+	pthread_mutex_lock(&i->lock);
+	while (i->touching)
+		pthread_cond_wait(&i->changed, &i->lock);
+	pthread_mutex_unlock(&i->lock);
 }
 
 static int owner_sync(struct inode *i, bool data_only)
@@ -589,7 +614,9 @@ int inode_sync(struct inode *i, bool data_only)
 	bool flush, sync;
 	int error = 0;
 
-	inode_touch(i);
+	/* With the data alone nobody asks for the time. */
+	if (!data_only)
+		inode_touch_later(i);
 	pthread_mutex_lock(&i->syncing);
 	pthread_mutex_lock(&i->lock);
 	flush = i->needs_flush;

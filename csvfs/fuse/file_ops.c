@@ -16,14 +16,8 @@ static void reply_attr(fuse_req_t req, struct inode *i, struct call *c, int erro
 {
 	struct stat st;
 
-	if (!error) {
-		stat_of(&c->answer.m.entry.attr, &st);
-		pthread_mutex_lock(&i->lock);
-		i->attr = c->answer.m.entry.attr;
-		i->mode = st.st_mode;
-		i->size = (uint64_t)st.st_size;
-		pthread_mutex_unlock(&i->lock);
-	}
+	if (!error)
+		stat_of(i, &c->answer.m.entry.attr, &st);
 	call_done(c);
 	if (error)
 		fuse_reply_err(req, -error);
@@ -47,13 +41,20 @@ static int attr_of_removed(struct inode *i, struct vol_attr *ret)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *i = inode_of(ino);
+	const struct vol_fid fid = fid_of(i);
+	struct vol_attr attr;
+	struct stat st;
 	struct call c;
 	int error;
 
 	(void)fi;
-	inode_touch(i);
+	if (caching_attr(&fid, &attr)) {
+		stat_of(i, &attr, &st);
+		fuse_reply_attr(req, &st, 0);
+		return;
+	}
 	call_init(&c, VOL_GETATTR);
-	c.q.getattr.file = fid_of(i);
+	c.q.getattr.file = fid;
 	error = session_ask(&c);
 	if (error == -ESTALE)
 		error = attr_of_removed(i, &c.answer.m.entry.attr);
@@ -77,7 +78,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct call c;
 	int error;
 
-	inode_touch(i); /* a time that is set now is newer than those of the writes before */
+	inode_touch_before(i); /* a time that is set now is newer than those of the writes before */
 	call_init(&c, VOL_SETATTR);
 	q = &c.q.setattr;
 	call_cred(&q->cred, req);
@@ -177,7 +178,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct call c;
 	bool last;
 
-	inode_touch(i);
+	inode_touch_later(i);
 	pthread_mutex_lock(&csvfs.table);
 	last = i->opens == 1;
 	pthread_mutex_unlock(&csvfs.table);
@@ -264,11 +265,12 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	struct call c;
 	int error;
 
-	inode_touch(i);
+	inode_touch_before(i);
 	pthread_mutex_lock(&i->lock);
 	i->needs_sync = true;
 	pthread_mutex_unlock(&i->lock);
 	call_init(&c, VOL_FALLOCATE);
+	c.changes = i->fid;
 	c.q.fallocate = (struct vol_fallocate){ .handle = handle_of(fi)->number, .mode = (uint32_t)mode,
 						.offset = (uint64_t)offset, .length = (uint64_t)length };
 	error = handle_check(handle_of(fi));
@@ -310,11 +312,12 @@ static void op_copy(fuse_req_t req, fuse_ino_t from, off_t offset, struct fuse_f
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	inode_touch(i);
+	inode_touch_before(i);
 	pthread_mutex_lock(&i->lock);
 	i->needs_sync = true;
 	pthread_mutex_unlock(&i->lock);
 	call_init(&c, VOL_COPY);
+	c.changes = i->fid;
 	c.q.copy = (struct vol_copy){ .handle = handle_of(fi)->number, .offset = (uint64_t)offset,
 				      .to_handle = handle_of(to_fi)->number, .to_offset = (uint64_t)to_offset,
 				      .length = length < VOL_IO_MAX ? length : VOL_IO_MAX };
@@ -336,12 +339,17 @@ static void op_copy(fuse_req_t req, fuse_ino_t from, off_t offset, struct fuse_f
 
 static void get_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+	const struct vol_fid fid = fid_of(inode_of(ino));
 	struct call c;
 	int error = strlen(name) < VOL_FNAME_SIZE ? 0 : -ERANGE;
 
+	if (caching_no_acl(&fid, name)) {
+		fuse_reply_err(req, ENODATA);
+		return;
+	}
 	call_init(&c, VOL_GETXATTR);
 	call_cred(&c.q.getxattr.cred, req);
-	c.q.getxattr.file = fid_of(inode_of(ino));
+	c.q.getxattr.file = fid;
 	c.q.getxattr.size = (uint32_t)size;
 	text_copy(c.q.getxattr.name, VOL_FNAME_SIZE, name);
 	if (!error)

@@ -2,6 +2,7 @@
 # The program csvfs: a volume on one node. csvfs.c is the program, everything else a library.
 
 libcsvfs_fuse_a_SOURCES = \
+	csvfs/fuse/caching.c \
 	csvfs/fuse/csvfs.h \
 	csvfs/fuse/csvfs_main.c \
 	csvfs/fuse/file_io.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Operations of FUSE on names and directories. Nothing is cached: the owner is asked each time. */
+/* Operations of FUSE on names and directories. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,12 +32,24 @@ static struct timespec time_of(int64_t ns)
 	return (struct timespec){ .tv_sec = seconds, .tv_nsec = ns - seconds * 1000000000 };
 }
 
-void stat_of(const struct vol_attr *a, struct stat *ret)
+void stat_of(struct inode *i, const struct vol_attr *a, struct stat *ret)
 {
+	int64_t written_ns;
+
 	*ret = (struct stat){ .st_ino = a->ino, .st_size = (off_t)a->size, .st_blocks = (blkcnt_t)a->blocks, .st_rdev = a->rdev,
 			      .st_mode = a->mode, .st_nlink = a->nlink, .st_uid = a->uid, .st_gid = a->gid,
 			      .st_blksize = (blksize_t)a->blksize, .st_atim = time_of(a->atime_ns),
 			      .st_mtim = time_of(a->mtime_ns), .st_ctim = time_of(a->ctime_ns) };
+	pthread_mutex_lock(&i->lock);
+	i->attr = *a;
+	i->mode = a->mode;
+	i->size = a->size;
+	written_ns = i->dirty || i->touching ? i->mtime_ns : INT64_MIN;
+	pthread_mutex_unlock(&i->lock);
+	if (written_ns > a->mtime_ns)
+		ret->st_mtim = time_of(written_ns);
+	if (written_ns > a->ctime_ns)
+		ret->st_ctim = time_of(written_ns);
 }
 
 bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret)
@@ -47,28 +59,31 @@ bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret)
 	*ret = (struct fuse_entry_param){ 0 };
 	if (!i)
 		return false;
-	pthread_mutex_lock(&i->lock);
-	i->attr = e->attr;
-	i->mode = e->attr.mode;
-	i->size = e->attr.size;
-	pthread_mutex_unlock(&i->lock);
 	ret->ino = ino_of(i);
-	stat_of(&e->attr, &ret->attr);
+	stat_of(i, &e->attr, &ret->attr);
 	return true;
+}
+
+static void reply_file(fuse_req_t req, const struct vol_entry *file)
+{
+	struct fuse_entry_param e;
+
+	if (vol_fid_none(&file->file))
+		fuse_reply_err(req, ENOENT);
+	else if (!entry_of(file, &e))
+		fuse_reply_err(req, ENOMEM);
+	else if (fuse_reply_entry(req, &e) < 0)
+		inode_put(inode_of(e.ino), 1); /* the kernel has not heard of it */
 }
 
 /* Takes the call. */
 static void reply_entry(fuse_req_t req, struct call *c, int error)
 {
-	struct fuse_entry_param e;
-
-	if (!error && !entry_of(&c->answer.m.entry, &e))
-		error = -ENOMEM;
-	call_done(c);
 	if (error)
 		fuse_reply_err(req, -error);
-	else if (fuse_reply_entry(req, &e) < 0)
-		inode_put(inode_of(e.ino), 1); /* the kernel has not heard of it */
+	else
+		reply_file(req, &c->answer.m.entry);
+	call_done(c);
 }
 
 static void reply_done(fuse_req_t req, struct call *c)
@@ -89,12 +104,19 @@ static int name_of(char *out, const char *name)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	const struct vol_fid directory = fid_of(inode_of(parent));
+	struct vol_entry known;
 	struct call c;
 	int error;
 
+	/* Whether the directory may be searched the kernel has looked at. */
+	if (caching_lookup(&directory, name, &known)) {
+		reply_file(req, &known);
+		return;
+	}
 	call_init(&c, VOL_LOOKUP);
 	call_cred(&c.q.lookup.cred, req);
-	c.q.lookup.parent = fid_of(inode_of(parent));
+	c.q.lookup.parent = directory;
 	error = name_of(c.q.lookup.name, name);
 	reply_entry(req, &c, error ? error : session_ask(&c));
 }

@@ -123,25 +123,35 @@ void pages_tick(void)
 
 /* --- files that others use too --- */
 
+static bool attr_now(struct inode *i, struct vol_attr *ret)
+{
+	struct call c;
+	bool known = caching_attr(&i->fid, ret);
+
+	if (known)
+		return true;
+	call_init(&c, VOL_GETATTR);
+	c.q.getattr.file = i->fid;
+	known = !session_ask(&c);
+	*ret = c.answer.m.entry.attr;
+	call_done(&c);
+	return known;
+}
+
 /* True: since it was looked at last. */
 static bool has_changed(struct inode *i)
 {
-	const struct vol_attr *a;
-	struct call c;
-	bool ret = true;
+	struct vol_attr a;
+	bool ret;
 
-	call_init(&c, VOL_GETATTR);
-	c.q.getattr.file = i->fid;
-	if (!session_ask(&c)) {
-		a = &c.answer.m.entry.attr;
-		pthread_mutex_lock(&i->lock);
-		ret = a->mtime_ns != i->pages_mtime_ns || a->ctime_ns != i->pages_ctime_ns || a->size != i->pages_size;
-		i->pages_mtime_ns = a->mtime_ns;
-		i->pages_ctime_ns = a->ctime_ns;
-		i->pages_size = a->size;
-		pthread_mutex_unlock(&i->lock);
-	}
-	call_done(&c);
+	if (!attr_now(i, &a))
+		return true;
+	pthread_mutex_lock(&i->lock);
+	ret = a.mtime_ns != i->pages_mtime_ns || a.ctime_ns != i->pages_ctime_ns || a.size != i->pages_size;
+	i->pages_mtime_ns = a.mtime_ns;
+	i->pages_ctime_ns = a.ctime_ns;
+	i->pages_size = a.size;
+	pthread_mutex_unlock(&i->lock);
 	return ret;
 }
 

@@ -19,23 +19,28 @@ void recalls_send(struct inode *i)
 		struct recall_note *n = CONTAINER_OF(r, struct recall_note, recall);
 		bool dirty = i->dirty;
 		int64_t mtime_ns = i->mtime_ns;
+		int error;
 
 		i->dirty = false;
+		i->touching += dirty;
+		i->told_later |= dirty;
 		pthread_mutex_unlock(&i->lock);
-		if (session_recalled(n->generation, r->number, dirty, mtime_ns) && dirty) {
-			pthread_mutex_lock(&i->lock);
+		error = session_recalled(n->generation, r->number, dirty, mtime_ns);
+		if (dirty)
+			caching_changed(&i->fid);
+		pthread_mutex_lock(&i->lock);
+		i->touching -= dirty; /* `changed`: below */
+		if (error && dirty) {
 			i->dirty = true; /* it did not hear of it: TOUCH tells */
 			if (mtime_ns > i->mtime_ns)
 				i->mtime_ns = mtime_ns;
-		} else {
-			pthread_mutex_lock(&i->lock);
 		}
 		free(n);
 	}
 	pthread_cond_broadcast(&i->changed);
 }
 
-/* Names and attributes are not kept: nothing to give up. inode.lock is held. */
+/* inode.lock is held. */
 static void recall_do(struct inode *i, struct recall_note *n)
 {
 	extent_map_recall(&i->map, n->grant, n->what, n->offset, n->length);
@@ -45,7 +50,8 @@ static void recall_do(struct inode *i, struct recall_note *n)
 			i->end = n->offset;
 		i->end_known = false;
 	}
-	i->seq++;
+	if (n->what & (VOL_RECALL_EXTENTS | VOL_RECALL_SOLE))
+		i->seq++;
 	io_recall_begin(&i->drain, &n->recall, n->request, n->what, n->offset, n->length);
 	recalls_send(i);
 }
@@ -66,6 +72,8 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	bool deferred;
 
 	atomic_fetch_add(&csvfs.counters.recalls, 1);
+	if (q->what & (VOL_RECALL_ATTR | VOL_RECALL_NAME))
+		caching_recalled(q);
 	if (!i) {
 		session_recalled(generation, m->request, false, 0);
 		return;

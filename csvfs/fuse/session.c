@@ -104,6 +104,8 @@ static int take_room(struct call *c)
 	if ((s->state != SESSION_UP && !c->recovery) || !pending_room(&s->window, class, c->kind))
 		return -EAGAIN;
 	c->q.request = pending_add(&s->window, class, c->kind, c);
+	atomic_fetch_add(&csvfs.counters.asked, 1);
+	caching_asked(c);
 	return 0;
 }
 
@@ -151,6 +153,7 @@ static int wait_for_answer(struct call *c)
 		int error = c->sending ? 0 : hopeless(c);
 
 		if (error && pending_answered(&s->window, c->q.request, &was)) {
+			caching_given_up(c);
 			room_made();
 			return error;
 		}
@@ -293,13 +296,15 @@ static void answered(struct link_frame *f)
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
-	if (!pending_answered(&s->window, f->m.request, &was)) {
+	c = call_of(f->m.request);
+	if (!c) {
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}
+	caching_answered(c, &f->m);
+	pending_answered(&s->window, f->m.request, &was);
 	room_made();
 	pthread_mutex_unlock(&s->lock);
-	c = was.user;
 	c->answer = *f;
 	*f = (struct link_frame){ 0 };
 	c->generation = s->generation;
@@ -331,6 +336,7 @@ static void *receive_main(void *data)
 	link_frame_done(&f);
 	pthread_mutex_lock(&s->lock);
 	s->broken = true;
+	caching_disconnected();
 	wake_calls();
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -443,6 +449,7 @@ static int welcomed(struct connection *c, const struct vol_welcome *w)
 		c->new_owner = w->owner != s->recovered;
 		if (c->new_owner)
 			s->generation++;
+		caching_connected(w->owner != s->owner);
 		s->owner = w->owner;
 		s->epoch = w->epoch;
 		s->owner_node = w->owner_node;

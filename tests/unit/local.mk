@@ -20,6 +20,7 @@ unit_tests += \
 	tests/unit/test_place_random \
 	tests/unit/test_control \
 	tests/unit/test_csvfs_admin \
+	tests/unit/test_csvfs_caching \
 	tests/unit/test_csvfs_hostile \
 	tests/unit/test_csvfs_owner \
 	tests/unit/test_csvfs_recover \
@@ -78,4 +79,5 @@ noinst_HEADERS += \
 	tests/unit/loop_rig.h \
 	tests/unit/owner_rig.h \
 	tests/unit/serving_rig.h \
+	tests/unit/session_rig.h \
 	$(NULL)

@@ -411,6 +411,7 @@ int main(void)
 	start();
 	open_all();
 	lock_all();
+	REQUIRE(caching_start() == 0);
 	REQUIRE(session_start() == 0);
 	wait_up();
 	check_reclaimed();
