@@ -58,6 +58,19 @@ bool caching_attr(const struct vol_fid *file, struct vol_attr *ret)
 	return counted(known);
 }
 
+bool caching_mode(const struct vol_fid *file, uint32_t *ret)
+{
+	struct vol_attr attr;
+	bool known;
+
+	pthread_mutex_lock(&csvfs.cache_lock);
+	known = name_cache_attr(csvfs.cache, file, &attr);
+	pthread_mutex_unlock(&csvfs.cache_lock);
+	if (known)
+		*ret = attr.mode;
+	return known;
+}
+
 bool caching_lookup(const struct vol_fid *directory, const char *name, struct vol_entry *ret)
 {
 	bool known;

@@ -201,6 +201,7 @@ int64_t now_ns(void); /* CLOCK_REALTIME */
 
 int session_start(void);
 struct vol_fid session_root(void);
+bool session_is_up(void);
 /* BYE when it is up; then no more. */
 void session_stop(void);
 void session_set_owner(uint64_t epoch, uint32_t node, const char *address, uint16_t port);
@@ -341,6 +342,8 @@ void locks_lost(struct inode *i);
 int caching_start(void);
 /* False: the owner is to be asked. */
 bool caching_attr(const struct vol_fid *file, struct vol_attr *ret);
+/* The mode, also while there is no connection: a write that goes straight to the device need not wait for one. */
+bool caching_mode(const struct vol_fid *file, uint32_t *ret);
 /* ret->file none: there is no such name. */
 bool caching_lookup(const struct vol_fid *directory, const char *name, struct vol_entry *ret);
 /* True: the file is known not to have this extended attribute, which is an ACL. */

@@ -395,11 +395,9 @@ static bool overlaps_any(const struct inode *i, const struct range_wait *r)
 	return false;
 }
 
-/* The mode, as far as it is known here. */
-static uint32_t range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
+static void range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
 {
 	const uint32_t sector = csvfs.device.sector;
-	uint32_t mode;
 
 	r->from = offset / sector * sector;
 	r->to = (offset + length + sector - 1) / sector * sector;
@@ -408,9 +406,7 @@ static uint32_t range_lock(struct inode *i, struct range_wait *r, uint64_t offse
 		pthread_cond_wait(&i->changed, &i->lock);
 	r->next = i->ranges;
 	i->ranges = r;
-	mode = i->mode;
 	pthread_mutex_unlock(&i->lock);
-	return mode;
 }
 
 static void range_unlock(struct inode *i, struct range_wait *r)
@@ -511,15 +507,38 @@ static ssize_t write_through_owner(struct transfer *t)
 	return (ssize_t)done;
 }
 
-/* By extents or through the owner; with set-id bits to be taken away, as far as is known here, through the owner. */
+/*
+ * Another node may have set them: whoever does takes the attributes back from here first. Who is not connected goes by what he
+ * saw last: blocks of leases are written while there is no owner.
+ */
+static bool has_set_id(struct inode *i)
+{
+	struct call c;
+	uint32_t mode;
+
+	if (!caching_mode(&i->fid, &mode)) {
+		pthread_mutex_lock(&i->lock);
+		mode = i->mode;
+		pthread_mutex_unlock(&i->lock);
+		call_init(&c, VOL_GETATTR);
+		c.q.getattr.file = i->fid;
+		if (session_is_up() && !session_ask(&c))
+			mode = c.answer.m.entry.attr.mode;
+		call_done(&c);
+	}
+	return mode & (S_ISUID | S_ISGID);
+}
+
+/* By extents or through the owner; with set-id bits to be taken away through the owner. */
 static ssize_t write_range(struct transfer *t)
 {
 	struct inode *i = t->h->inode;
 	struct range_wait range;
-	bool bits = range_lock(i, &range, t->offset, t->len) & (S_ISUID | S_ISGID);
+	bool bits = t->how & WRITE_KILL_PRIV && has_set_id(i);
 	ssize_t n;
 
-	n = t->how & WRITE_KILL_PRIV && bits ? write_through_owner(t) : write_pieces(t);
+	range_lock(i, &range, t->offset, t->len);
+	n = bits ? write_through_owner(t) : write_pieces(t);
 	if (n > 0 && t->how & WRITE_SYNC) {
 		int error = inode_sync(i, true);
 

@@ -203,6 +203,16 @@ int session_end(struct call *c)
 	return ret;
 }
 
+bool session_is_up(void)
+{
+	bool up;
+
+	pthread_mutex_lock(&s->lock);
+	up = s->state == SESSION_UP && !s->broken;
+	pthread_mutex_unlock(&s->lock);
+	return up;
+}
+
 struct vol_fid session_root(void)
 {
 	struct vol_fid root;

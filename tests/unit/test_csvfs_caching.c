@@ -371,13 +371,17 @@ static void owner_is(uint64_t number)
 
 static void test_connections(void)
 {
+	uint32_t mode;
+
 	CHECK_EQ(ask(getattr()), 0);
 	CHECK(known(&file));
 	owner_ends();
 	CHECK_EQ(known(&file), 0);
+	CHECK(caching_mode(&file, &mode)); /* a direct write does not wait */
 	owner.size = 4;
 	owner_is(1);
 	CHECK_EQ(known(&file), 0);
+	CHECK(!caching_mode(&file, &mode));
 	CHECK_EQ(ask(getattr()), 0);
 	CHECK_EQ(known(&file), 4);
 	owner_ends();
