@@ -119,27 +119,40 @@ int file_drop_set_id(const struct file *file)
 	return chmod(path, st.st_mode & 07777 & ~drop) ? -errno : 0;
 }
 
-int do_setattr(struct request *r)
+static int set_all(struct request *r, struct file *file)
 {
 	const struct vol_setattr *q = &question(r)->setattr;
-	HELD(h, r);
-	int ret = files_get(h.files, &q->file, &h.file);
+	int ret = 0;
 
-	if (!ret && q->valid & VOL_SET_SIZE) {
-		ret = may_truncate(r, h.file);
+	if (q->valid & VOL_SET_SIZE) {
+		ret = may_truncate(r, file);
 		if (!ret)
-			ret = file_truncate(r->owner, r->session, h.file, q->size);
+			ret = file_truncate(r->owner, r->session, file, q->size);
 		if (!ret && q->cred.uid)
-			ret = file_drop_set_id(h.file);
+			ret = file_drop_set_id(file);
 	}
 	if (!ret && q->valid & ~(uint32_t)VOL_SET_SIZE)
-		ret = set_by_rights(r, h.file);
+		ret = set_by_rights(r, file);
 	if (!ret && q->valid & VOL_SET_KILL_PRIV)
-		ret = file_drop_set_id(h.file);
+		ret = file_drop_set_id(file);
+	if (!ret)
+		commit_wait(&r->owner->committer);
+	return ret;
+}
+
+int do_setattr(struct request *r)
+{
+	uint64_t claim;
+	HELD(h, r);
+	int ret = files_get(h.files, &question(r)->setattr.file, &h.file);
+
+	if (!ret)
+		ret = claim_take(r->owner, r->session, h.file, VOL_RECALL_ATTR, 0, 0, &claim);
 	if (ret)
 		return ret;
-	commit_wait(&r->owner->committer);
-	return answer_entry(r, h.file);
+	ret = set_all(r, h.file);
+	claim_end(r->owner, claim);
+	return ret ? ret : answer_entry(r, h.file);
 }
 
 void file_touch(struct file *file, int64_t mtime_ns)
@@ -153,14 +166,31 @@ void file_touch(struct file *file, int64_t mtime_ns)
 		utimensat(AT_FDCWD, path, t, 0); /* a time that cannot be set is no reason to fail what was written */
 }
 
+/*
+ * In a grace others are told when it has ended: whoever has cached attributes of the owner before drops them all, and who
+ * writes directly does not wait with his fsync for a node that is gone.
+ */
 int do_touch(struct request *r)
 {
+	const struct vol_touch *q = &question(r)->touch;
+	struct owner *o = r->owner;
+	uint64_t claim = 0;
+	bool later;
 	HELD(h, r);
-	int ret = files_get(h.files, &question(r)->touch.file, &h.file);
+	int ret = files_get(h.files, &q->file, &h.file);
 
-	if (!ret)
-		file_touch(h.file, (int64_t)question(r)->touch.mtime_ns);
-	return ret;
+	pthread_mutex_lock(&o->lock);
+	later = q->later || o->grace;
+	pthread_mutex_unlock(&o->lock);
+	if (!ret && !later)
+		ret = claim_take(o, r->session, h.file, VOL_RECALL_ATTR, 0, 0, &claim);
+	if (ret)
+		return ret;
+	file_touch(h.file, (int64_t)q->mtime_ns);
+	claim_end(o, claim);
+	if (later)
+		claim_attr_later(o, h.file);
+	return 0;
 }
 
 int do_statfs(struct request *r)
@@ -228,16 +258,21 @@ static int set_xattr(struct request *r, const struct file *file)
 
 int do_setxattr(struct request *r)
 {
+	uint64_t claim;
 	HELD(h, r);
 	int ret = files_get(h.files, &question(r)->setxattr.file, &h.file);
 
-	if (!ret) {
-		do
-			ret = set_xattr(r, h.file);
-		while (room_comes(r->owner, ret));
-	}
+	/* With an ACL the mode changes, and which ACL there is goes with the attributes. */
+	if (!ret)
+		ret = claim_take(r->owner, r->session, h.file, VOL_RECALL_ATTR, 0, 0, &claim);
+	if (ret)
+		return ret;
+	do
+		ret = set_xattr(r, h.file);
+	while (room_comes(r->owner, ret));
 	if (!ret)
 		commit_wait(&r->owner->committer);
+	claim_end(r->owner, claim);
 	return ret;
 }
 
@@ -273,12 +308,16 @@ struct raw_dirent {
 static void look_up(struct request *r, int dir, struct vol_dirent *d)
 {
 	struct file *file;
+	uint8_t cache = lend_name(r, &question(r)->readdir.file, d->name);
 	int fd = openat(dir, d->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0 || files_of_fd(&r->owner->files, fd, &file))
 		return;
-	if (!files_stat(file, &d->attr))
+	cache |= lend_attr(r, &file->fid);
+	if (!files_stat(file, &d->attr)) {
 		d->file = file->fid;
+		d->cache = cache;
+	}
 	files_put(&r->owner->files, file);
 }
 

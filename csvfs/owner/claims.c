@@ -89,6 +89,7 @@ void recall_answered(struct owner *o, struct session *s, const struct vol_messag
 	/* The time before whoever waits goes on: it may look at it. */
 	if (known && !m->error && m->recalled.dirty && !files_get(&o->files, &fid, &file)) {
 		file_touch(file, (int64_t)m->recalled.mtime_ns);
+		claim_attr_later(o, file); /* this thread reads the answers to recalls: it waits for none */
 		files_put(&o->files, file);
 	}
 	pthread_mutex_lock(&o->lock);
@@ -103,14 +104,14 @@ static bool is_given_up(const struct owner *o, const struct session *s)
 }
 
 /* With NULL for `deadline` as long as it takes; an absolute time of CLOCK_REALTIME. owner.lock is held. */
-static int claim_wait(struct owner *o, struct session *s, const struct grant_want *want,
+static int claim_wait(struct owner *o, struct session *s, const struct grant_want *wants, uint32_t n,
 		      const struct timespec *deadline, uint64_t *ret_claim)
 {
 	bool late = false;
 	int ret;
 
 	while ((ret = is_given_up(o, s) ? NO_ANSWER
-					: grant_claim(o->grants, want, 1, s ? s->slot : SESSION_NOBODY, NULL,
+					: grant_claim(o->grants, wants, n, s ? s->slot : SESSION_NOBODY, NULL,
 						      ret_claim)) == -ENOBUFS)
 		pthread_cond_wait(&o->changed, &o->lock);
 	if (ret)
@@ -140,7 +141,20 @@ int claim_take(struct owner *o, struct session *s, const struct file *file, uint
 	int ret;
 
 	pthread_mutex_lock(&o->lock);
-	ret = claim_wait(o, s, &want, NULL, ret_claim);
+	ret = claim_wait(o, s, &want, 1, NULL, ret_claim);
+	pthread_mutex_unlock(&o->lock);
+	return ret;
+}
+
+int claim_take_wants(struct owner *o, struct session *s, const struct grant_want *wants, uint32_t n, uint64_t *ret_claim)
+{
+	int ret;
+
+	*ret_claim = 0;
+	if (!n)
+		return 0;
+	pthread_mutex_lock(&o->lock);
+	ret = claim_wait(o, s, wants, n, NULL, ret_claim);
 	pthread_mutex_unlock(&o->lock);
 	return ret;
 }
@@ -154,13 +168,15 @@ int claim_take_all(struct owner *o, const struct vol_fid *file, uint32_t timeout
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += timeout_ms / MS_PER_SECOND + 1;
 	pthread_mutex_lock(&o->lock);
-	ret = claim_wait(o, NULL, &want, &deadline, ret_claim);
+	ret = claim_wait(o, NULL, &want, 1, &deadline, ret_claim);
 	pthread_mutex_unlock(&o->lock);
 	return ret;
 }
 
 void claim_end(struct owner *o, uint64_t claim)
 {
+	if (!claim)
+		return;
 	pthread_mutex_lock(&o->lock);
 	grant_end(o->grants, claim);
 	owner_pump(o);
@@ -182,4 +198,125 @@ int claim_sole(struct owner *o, struct session *s, const struct file *file)
 	if (!ret)
 		claim_end(o, claim);
 	return ret;
+}
+
+/* --- taking back later --- */
+
+struct later_job {
+	struct job job;
+	struct owner *owner;
+	struct file *file;
+};
+
+static void run_later(struct job *job)
+{
+	struct later_job *j = (struct later_job *)job;
+	struct owner *o = j->owner;
+	uint64_t claim;
+	int ret = claim_take(o, NULL, j->file, VOL_RECALL_ATTR, 0, 0, &claim);
+
+	/* Who has changed them since has found this claim alive, or begins another. */
+	pthread_mutex_lock(&o->lock);
+	j->file->attr_later = false;
+	pthread_mutex_unlock(&o->lock);
+	if (!ret)
+		claim_end(o, claim);
+	files_put(&o->files, j->file);
+	free(j);
+}
+
+void claim_attr_later(struct owner *o, struct file *file)
+{
+	struct later_job *j = malloc(sizeof(*j));
+	bool run;
+
+	if (!j)
+		owner_fence(o, "no memory", -ENOMEM);
+	*j = (struct later_job){ .job.run = run_later, .owner = o, .file = file };
+	pthread_mutex_lock(&o->lock);
+	run = !file->attr_later && !o->stopping && grant_attr_is_lent(o->grants, &file->fid);
+	if (run) {
+		files_hold(&o->files, file);
+		file->attr_later = true;
+		job_run(o, &j->job);
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (!run)
+		free(j);
+}
+
+/* --- room for what is cached --- */
+
+#define TAKE_BACK_FILES 1024u /* at a time */
+
+struct room_job {
+	struct job job;
+	struct owner *owner;
+};
+
+/* One after the other in the order of the table, which is as good as any: what is used is soon lent again. */
+static void run_room(struct job *job)
+{
+	struct room_job *j = (struct room_job *)job;
+	struct owner *o = j->owner;
+	const struct grant_want all = { .what = VOL_RECALL_ATTR | VOL_RECALL_NAME };
+
+	for (uint32_t n = 0; n < TAKE_BACK_FILES; n++) {
+		struct grant_want want = all;
+		struct vol_fid fid;
+		uint64_t claim;
+		bool more;
+
+		pthread_mutex_lock(&o->lock);
+		more = grant_cached_next(o->grants, &o->take_back_at, &fid);
+		if (!more)
+			o->take_back_at = 0;
+		pthread_mutex_unlock(&o->lock);
+		want.file = &fid;
+		if (!more || claim_take_wants(o, NULL, &want, 1, &claim))
+			break;
+		claim_end(o, claim);
+	}
+	pthread_mutex_lock(&o->lock);
+	o->taking_back = false;
+	pthread_mutex_unlock(&o->lock);
+	free(j);
+}
+
+/* owner.lock is held. */
+static void look_for_room(struct owner *o)
+{
+	struct room_job *j;
+
+	if (o->taking_back || o->stopping || o->grace || !grant_cache_is_full(o->grants))
+		return;
+	j = malloc(sizeof(*j));
+	if (!j)
+		return; /* nothing is lent then */
+	*j = (struct room_job){ .job.run = run_room, .owner = o };
+	o->taking_back = true;
+	job_run(o, &j->job);
+}
+
+uint8_t lend_attr(struct request *r, const struct vol_fid *file)
+{
+	struct owner *o = r->owner;
+	bool lent;
+
+	pthread_mutex_lock(&o->lock);
+	lent = r->session->state != SESSION_GONE && grant_attr(o->grants, file, r->session->slot);
+	look_for_room(o);
+	pthread_mutex_unlock(&o->lock);
+	return lent ? VOL_CACHE_ATTR : 0;
+}
+
+uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char *name)
+{
+	struct owner *o = r->owner;
+	bool lent;
+
+	pthread_mutex_lock(&o->lock);
+	lent = r->session->state != SESSION_GONE && grant_name(o->grants, directory, name, r->session->slot);
+	pthread_mutex_unlock(&o->lock);
+	return lent ? VOL_CACHE_NAME : 0;
 }

@@ -125,7 +125,7 @@ struct write {
 	size_t len;
 	uint64_t offset;
 	size_t whole; /* len, before the size was looked at */
-	bool append, within;
+	bool append, within, kill_priv;
 	uint64_t size;		  /* of the file, before */
 	bool written;		  /* its blocks were, before: nothing but data changes */
 	uint64_t claim, from, to; /* what is claimed */
@@ -166,7 +166,7 @@ static uint32_t needed(const struct write *w)
 	const uint32_t sector = w->owner->mount.device.sector;
 	bool whole = !(w->offset % sector) && !((w->offset + w->len) % sector) && w->offset + w->len <= w->size;
 
-	return whole ? VOL_RECALL_SOLE : VOL_RECALL_EXTENTS | VOL_RECALL_SOLE;
+	return VOL_RECALL_ATTR | VOL_RECALL_SOLE | (whole ? 0 : VOL_RECALL_EXTENTS);
 }
 
 /* Claim and range, for the size the file has then. */
@@ -266,8 +266,10 @@ static int write_bytes(struct write *w)
 /* The range of the file is held. */
 static int write_do(struct write *w, bool sync, struct vol_attr *ret_attr)
 {
-	int ret = w->len ? extents_written(w->fd, w->offset, w->len) : 1;
+	int ret = w->kill_priv ? file_drop_set_id(w->file) : 0;
 
+	if (!ret)
+		ret = w->len ? extents_written(w->fd, w->offset, w->len) : 1;
 	if (ret < 0)
 		return ret;
 	w->written = ret;
@@ -391,7 +393,8 @@ int do_write(struct request *r)
 			   .offset = q->offset,
 			   .whole = q->bytes.len,
 			   .append = q->append,
-			   .within = q->within && !q->append };
+			   .within = q->within && !q->append,
+			   .kill_priv = q->kill_priv };
 	int ret = 0;
 
 	if (!h)
@@ -404,8 +407,6 @@ int do_write(struct request *r)
 		ret = w.fd;
 	else if (w.len > VOL_IO_MAX || !w.len)
 		ret = -EINVAL;
-	if (!ret && q->kill_priv)
-		ret = file_drop_set_id(h->file);
 	if (!ret && w.append) {
 		ret = write_append(r, &w, h->flags & O_DSYNC);
 	} else if (!ret) {

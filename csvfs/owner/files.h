@@ -38,6 +38,7 @@ struct file {
 	int data_fd; /* O_RDWR (or less) | O_DIRECT; -1: not open yet */
 	bool data_readonly;
 	bool lendable;	/* its data are plain blocks; known with data_fd */
+	bool attr_later; /* claim_attr_later() is at it */
 	bool unsynced;	/* blocks may not be durable yet, pages may be cached: files_settle() before lending */
 	uint32_t opens; /* open handles of all sessions */
 	bool orphan;	/* has its last name in the directory of orphans */

@@ -60,9 +60,11 @@ static int find_blocks(struct request *r, struct file *file, int fd, const struc
 	struct owner *o = r->owner;
 	struct vol_attr attr;
 	struct file_range range;
+	int64_t before;
 	int ret;
 
 	files_range_lock(file, &range, l->from, l->to, true);
+	before = files_stat(file, &attr) ? 0 : attr.mtime_ns;
 	if (l->fill > l->from) {
 		ret = extents_fill(fd, l->from, l->fill - l->from);
 		files_mark_unsynced(file);
@@ -79,6 +81,8 @@ static int find_blocks(struct request *r, struct file *file, int fd, const struc
 	if (!ret)
 		ret = extents_find(fd, l->from, l->to - l->from, attr.size, o->mount.device.sector, list, VOL_EXTENTS_MAX);
 	files_range_unlock(file, &range);
+	if (l->fill > l->from && (ret < 0 || attr.mtime_ns != before))
+		claim_attr_later(o, file);
 	return ret == -EBUSY ? 0 : ret;
 }
 

@@ -71,6 +71,7 @@ static void unlock_names(struct owner *o, struct named *n)
 			at = &(*at)->next;
 		*at = n->locks[i].next;
 	}
+	n->locked = false;
 	pthread_cond_broadcast(&o->names_changed);
 	pthread_mutex_unlock(&o->names_lock);
 }
@@ -102,6 +103,77 @@ static bool has_happened(struct request *r, struct named *n)
 	return i;
 }
 
+/* --- what others have cached of it --- */
+
+static bool has_file(const struct named *n, uint32_t k)
+{
+	return !vol_fid_none(&n->intent.had[k]);
+}
+
+/* Will there be a change at all, as far as the names tell? What may not be done is refused by the file system later. */
+static bool will_change(const struct vol_message *q, const struct named *n)
+{
+	switch (q->type) {
+	case VOL_UNLINK:
+	case VOL_RENAME:
+		return has_file(n, 0);
+	default:
+		return !has_file(n, 0); /* a new name */
+	}
+}
+
+static uint32_t wants_of(const struct vol_message *q, const struct named *n, struct grant_want *wants)
+{
+	uint32_t count = 0;
+
+	if (!will_change(q, n))
+		return 0;
+	for (uint32_t k = 0; k < n->n; k++) {
+		wants[count++] = (struct grant_want){ .file = &n->parent[k]->fid,
+						      .what = VOL_RECALL_ATTR | VOL_RECALL_NAME,
+						      .name = n->intent.name[k] };
+		if (has_file(n, k))
+			wants[count++] = (struct grant_want){ .file = &n->intent.had[k], .what = VOL_RECALL_ATTR };
+	}
+	if (q->type == VOL_LINK)
+		wants[count++] = (struct grant_want){ .file = &q->link.file, .what = VOL_RECALL_ATTR };
+	return count;
+}
+
+static int look(struct owner *o, struct named *n, struct vol_fid had[2])
+{
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < n->n; k++)
+		ret = fid_of(o, n->parent[k], n->intent.name[k], &had[k]);
+	return ret;
+}
+
+/* Claim and locks, for what the names are then. */
+static int claim_and_lock(struct request *r, struct named *n)
+{
+	struct owner *o = r->owner;
+	struct vol_fid *had = n->intent.had, now[2] = { 0 };
+	struct grant_want wants[GRANT_WANTS_MAX];
+	int ret = look(o, n, had);
+
+	while (!ret) {
+		ret = claim_take_wants(o, r->session, wants, wants_of(question(r), n, wants), &n->claim);
+		if (ret)
+			break;
+		lock_names(o, n);
+		ret = look(o, n, now);
+		if (ret || (vol_fid_equal(&now[0], &had[0]) && vol_fid_equal(&now[1], &had[1])))
+			break;
+		had[0] = now[0];
+		had[1] = now[1];
+		unlock_names(o, n);
+		claim_end(o, n->claim);
+		n->claim = 0;
+	}
+	return ret;
+}
+
 int names_begin(struct request *r, struct named *n)
 {
 	struct owner *o = r->owner;
@@ -129,9 +201,7 @@ int names_begin(struct request *r, struct named *n)
 	/* A rename of a name to itself has one name. */
 	if (n->n == 2 && vol_fid_equal(&i->parent[0], &i->parent[1]) && !strcmp(i->name[0], i->name[1]))
 		n->n = 1;
-	lock_names(o, n);
-	for (uint32_t k = 0; !ret && k < n->n; k++)
-		ret = fid_of(o, n->parent[k], i->name[k], &i->had[k]);
+	ret = claim_and_lock(r, n);
 	if (n->n == 1)
 		i->had[1] = question(r)->type == VOL_RENAME ? i->had[0] : i->had[1];
 	return ret;
@@ -165,6 +235,7 @@ int names_end(struct request *r, struct named *n, int error, const struct file *
 			    made ? &made->fid : NULL);
 		pthread_mutex_unlock(&o->lock);
 	}
+	claim_end(o, n->claim);
 	if (n->locked)
 		unlock_names(o, n);
 	files_put(&o->files, n->parent[0]);
@@ -199,6 +270,7 @@ void names_now(struct owner *o, const struct intent *i, struct intent_now *ret)
 int do_lookup(struct request *r)
 {
 	const struct vol_lookup *q = &question(r)->lookup;
+	struct vol_entry *e = &r->answer.entry;
 	struct files *f = &r->owner->files;
 	struct file *parent, *file = NULL;
 	int ret = check_name(r->owner, &q->parent, q->name);
@@ -208,12 +280,15 @@ int do_lookup(struct request *r)
 	ret = files_get(f, &q->parent, &parent);
 	if (ret)
 		return ret;
+	e->cache = lend_name(r, &parent->fid, q->name);
 	ret = rights_take(&q->cred);
 	if (!ret)
 		ret = find(f, parent, q->name, &file);
 	rights_drop();
 	if (!ret)
 		ret = answer_entry(r, file);
+	else if (ret == -ENOENT && e->cache)
+		ret = 0; /* no file: that is what may be cached */
 	files_put(f, file);
 	files_put(f, parent);
 	return ret;
@@ -284,6 +359,13 @@ static int make_new(struct request *r, struct named *n, struct file **ret_file)
 	return ret;
 }
 
+/* The name that was made or found: it is locked, so this is what it is. */
+static void lend_made(struct request *r, const struct named *n, int error)
+{
+	if (!error && !n->happened)
+		r->answer.entry.cache = lend_name(r, &n->parent[0]->fid, n->intent.name[0]);
+}
+
 int do_make(struct request *r)
 {
 	struct files *f = &r->owner->files;
@@ -295,6 +377,7 @@ int do_make(struct request *r)
 		ret = files_get(f, question(r)->type == VOL_LINK ? &question(r)->link.file : &n.intent.file, &file);
 	else if (!ret)
 		ret = make_new(r, &n, &file);
+	lend_made(r, &n, ret);
 	ret = names_end(r, &n, ret, file);
 	if (!ret)
 		ret = answer_entry(r, file);
@@ -374,6 +457,7 @@ int do_create(struct request *r)
 		ret = handle_add(o, r->session, q->handle, file, q->flags);
 		pthread_mutex_unlock(&o->last);
 	}
+	lend_made(r, &n, ret);
 	ret = names_end(r, &n, ret, file);
 	if (!ret)
 		ret = answer_entry(r, file);

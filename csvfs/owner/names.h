@@ -4,6 +4,10 @@
  * [I8, I9].
  *
  *   names_begin() -> names_intent() -> the file system -> names_end()
+ *
+ * names_begin() also takes back what others have cached of what will change: the directories' attributes, the names, and
+ * the attributes of the files that have them. That goes by what the names are before they are locked: when they are
+ * something else then, it begins again.
  */
 #ifndef CSVFS_OWNER_NAMES_H
 #define CSVFS_OWNER_NAMES_H
@@ -22,6 +26,7 @@ struct named {
 	uint32_t n; /* names: 1, or 2 of a rename */
 	struct file *parent[2];
 	struct name_lock locks[2];
+	uint64_t claim;
 	bool locked, noted, happened; /* happened: a new owner was asked again; intent says what came of it */
 };
 

@@ -137,7 +137,8 @@ int file_truncate(struct owner *o, struct session *s, struct file *file, uint64_
 		edge = size < attr.size ? size : attr.size;
 		from = edge / block * block;
 		if (!ret)
-			ret = claim_take(o, s, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, from, NO_END, &claim);
+			ret = claim_take(o, s, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE | VOL_RECALL_ATTR, from, NO_END,
+					 &claim);
 		if (ret)
 			return ret;
 		files_range_lock(file, &range, 0, NO_END, true);

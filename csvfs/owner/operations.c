@@ -102,6 +102,6 @@ int answer_entry(struct request *r, const struct file *file)
 	struct vol_entry *e = &r->answer.entry;
 
 	e->file = file->fid;
-	e->cache = 0;
+	e->cache |= lend_attr(r, &file->fid);
 	return files_stat(file, &e->attr);
 }

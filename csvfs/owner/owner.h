@@ -9,7 +9,8 @@
  * A worker that waits (for a recall, a commit, a name) keeps its thread; others are started instead, up to WORKERS_MAX.
  * So what does not need that recall goes on [I6].
  *
- * Attributes and names are not lent: every ENTRY says cache = 0, and nothing of them has to be recalled.
+ * Attributes and names are lent with nearly every answer that tells them: noted first, then looked at. Whatever changes them
+ * takes them back from everybody else first, and from the asking session by the answer (pending.h).
  */
 #ifndef CSVFS_OWNER_OWNER_H
 #define CSVFS_OWNER_OWNER_H
@@ -39,7 +40,8 @@
 #define RECALL_MS 10000u
 #define GRANT_FILES_MAX 65536u
 #define GRANT_HOLDERS_MAX 262144u
-#define GRANT_CLAIMS_MAX (WORKERS_MAX + 64)
+#define GRANT_CLAIMS_MAX (2 * (WORKERS_MAX + 64)) /* an operation on names may have to cut a file as well */
+#define GRANT_CLAIM_WANTS_MAX (5 * (WORKERS_MAX + 64))
 #define LOCKS_MAX 65536u
 #define LOCK_WAITERS_MAX 32768u
 #define LOGGED_MAX 65536u
@@ -94,6 +96,7 @@ struct owner_options {
 
 struct counters {
 	struct io_count read, written;
+	atomic_ullong asked; /* questions of all sessions */
 };
 
 struct job {
@@ -147,6 +150,8 @@ struct owner {
 	struct conn *conns;
 	struct recall_sent *recalls;
 	bool grace, stopping, frozen, thawing;
+	bool taking_back;	/* a job takes cached attributes and names back for want of room */
+	uint32_t take_back_at;	/* where in the table it goes on */
 	uint64_t freeze_number, frozen_until_ms; /* of CLOCK_MONOTONIC */
 	struct vol_job_is job; /* owner_jobs.c */
 	uint32_t n_conns, n_handles, n_requests;
@@ -232,9 +237,16 @@ static inline bool handle_writes(const struct handle *h)
  */
 int claim_take(struct owner *o, struct session *s, const struct file *file, uint32_t what, uint64_t start, uint64_t end,
 	       uint64_t *ret_claim);
+/* The same for several files at once, at most GRANT_WANTS_MAX; none: *ret_claim is 0. */
+int claim_take_wants(struct owner *o, struct session *s, const struct grant_want *wants, uint32_t n, uint64_t *ret_claim);
+/*
+ * Attributes of the file have changed and nobody waits for others to see it (the time of a direct write, blocks made
+ * ahead): they are taken back in a job of its own.
+ */
+void claim_attr_later(struct owner *o, struct file *file);
 /* The same, of all of a file, for the owner itself; -ETIMEDOUT after timeout_ms. */
 int claim_take_all(struct owner *o, const struct vol_fid *file, uint32_t timeout_ms, uint64_t *ret_claim);
-void claim_end(struct owner *o, uint64_t claim);
+void claim_end(struct owner *o, uint64_t claim); /* 0: none */
 /*
  * Before `s` reads the file or gets a lease of it: who has the sole right may have changed it in memory (a mapping), and
  * writes that back. 0, or NO_ANSWER.
@@ -257,7 +269,11 @@ int owner_check(struct owner *o, int error);
 /* --- operations: they fill r->answer; 0, negative errno, or NO_ANSWER --- */
 
 int request_do(struct request *r); /* operations.c */
+/* Lends the attributes, then looks at them. */
 int answer_entry(struct request *r, const struct file *file);
+/* VOL_CACHE_ATTR or VOL_CACHE_NAME when the session may cache it; before it is looked at. */
+uint8_t lend_attr(struct request *r, const struct vol_fid *file);
+uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char *name);
 
 /* names.c, remove.c */
 int do_lookup(struct request *r);

@@ -50,6 +50,7 @@ static void status(struct owner *o, struct vol_status_is *s)
 		.redirected_read_us = io_latency(&o->counters.read),
 		.redirected_write_us = io_latency(&o->counters.written),
 		.recalls = counts.recalls,
+		.asked = atomic_load(&o->counters.asked),
 		.files = counts.files,
 		.handles = o->n_handles,
 		.device_size = device_size_now(&o->mount.device),

@@ -220,6 +220,7 @@ int do_unlink(struct request *r)
 		if (!ret)
 			ret = unlink_last(r, &n, file, &idle);
 	}
+	r->answer.named.file = n.intent.had[0];
 	ret = names_end(r, &n, ret, NULL);
 	free_later(o, file, idle);
 	return ret;
@@ -299,6 +300,8 @@ int do_rename(struct request *r)
 		if (!ret)
 			ret = rename_over(r, &n, target, &idle);
 	}
+	r->answer.named.file = n.intent.had[0];
+	r->answer.named.other = n.intent.had[1];
 	ret = names_end(r, &n, ret, NULL);
 	free_later(o, target, idle);
 	return ret;

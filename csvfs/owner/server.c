@@ -307,6 +307,7 @@ static void take_request(struct conn *c, struct link_frame *f)
 	*f = (struct link_frame){ 0 };
 	pthread_mutex_lock(&o->lock);
 	run = admit(r, &send);
+	atomic_fetch_add(&o->counters.asked, 1);
 	if (run) {
 		c->refs++;
 		r->session->refs++;

@@ -176,7 +176,7 @@ int sessions_init(struct owner *o)
 	const struct grant_limits g = { .files = GRANT_FILES_MAX,
 					.holders = GRANT_HOLDERS_MAX,
 					.claims = GRANT_CLAIMS_MAX,
-					.wants = GRANT_CLAIMS_MAX,
+					.wants = GRANT_CLAIM_WANTS_MAX,
 					.waiters = VOL_SESSION_MAX };
 	const struct file_lock_limits l = { .files = LOCKS_MAX, .locks = LOCKS_MAX, .waiters = LOCK_WAITERS_MAX };
 	const uint32_t intents = intent_limit(TRAILER_INTENT_PAGES);

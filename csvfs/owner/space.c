@@ -70,7 +70,8 @@ static int allocate(struct owner *o, struct session *s, struct file *file, const
 		ret = files_stat(file, &attr);
 		from = (q->offset < attr.size ? q->offset : attr.size) / block * block;
 		if (!ret)
-			ret = claim_take(o, s, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE, from, NO_END, &claim);
+			ret = claim_take(o, s, file, VOL_RECALL_EXTENTS | VOL_RECALL_SOLE | VOL_RECALL_ATTR, from, NO_END,
+					 &claim);
 		if (ret)
 			return ret;
 		files_range_lock(file, &range, from, NO_END, true);

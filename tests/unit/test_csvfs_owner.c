@@ -187,7 +187,7 @@ static void test_leases(void)
 	m.request = b.next++;
 	b.answered = m.request;
 	peer_send(&b, &m);
-	REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+	REQUIRE(!peer_receive(&a, RIG_MS));
 	REQUIRE(a.frame.m.type == VOL_RECALL);
 	CHECK(peer_quiet(&b));
 	device_put(&e, 0x33); /* what is on its way still gets there */
@@ -234,7 +234,7 @@ static void test_orphan(void)
 		a.answered = m.request;
 		peer_send(&a, &m);
 		while (!answered || !recalled) {
-			REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+			REQUIRE(!peer_receive(&a, RIG_MS));
 			if (a.frame.m.type == VOL_RECALL) {
 				struct vol_message done = { .type = VOL_RECALLED, .request = a.frame.m.request };
 
@@ -245,6 +245,88 @@ static void test_orphan(void)
 			}
 		}
 	}
+}
+
+/* Attributes of `file`, and whether they may be kept. */
+static uint8_t look(struct peer *p, const struct vol_fid *file)
+{
+	struct vol_message m = { .type = VOL_GETATTR, .getattr.file = *file };
+
+	CHECK_EQ(ask(p, &m), 0);
+	return p->frame.m.entry.cache;
+}
+
+/* `m` of b waits until a has given up `what` of `file`; it is not lent again meanwhile. */
+static void takes_back(struct vol_message *m, uint32_t what, const struct vol_fid *file, const char *name)
+{
+	struct vol_message done = { .type = VOL_RECALLED };
+
+	m->request = b.next++;
+	b.answered = m->request;
+	peer_send(&b, m);
+	REQUIRE(!peer_receive(&a, RIG_MS));
+	REQUIRE(a.frame.m.type == VOL_RECALL);
+	CHECK_EQ(a.frame.m.recall.what & what, what);
+	CHECK(vol_fid_equal(&a.frame.m.recall.file, file));
+	CHECK_STR(a.frame.m.recall.name, name);
+	CHECK(peer_quiet(&b));
+	done.request = a.frame.m.request;
+	if (what & VOL_RECALL_ATTR)
+		CHECK_EQ(look(&a, file) & VOL_CACHE_ATTR, 0);
+	peer_send(&a, &done);
+	CHECK_EQ(peer_wait(&b, m->request), 0);
+}
+
+/* What is lent of attributes and names is taken back before it changes, from everybody but who changes it. */
+static void test_cached(void)
+{
+	struct vol_message m = { .type = VOL_SETATTR, .setattr = { .valid = VOL_SET_MODE, .mode = 0600 } };
+	struct vol_fid f, g;
+
+	CHECK_EQ(create(&b, "cached", 30, &f), 0);
+	a.keeps = true;
+	CHECK_EQ(lookup(&a, "cached", &g), 0);
+	CHECK_EQ(a.frame.m.entry.cache, VOL_CACHE_ATTR | VOL_CACHE_NAME);
+	m.setattr.file = f;
+	takes_back(&m, VOL_RECALL_ATTR, &f, "");
+	CHECK_EQ(b.frame.m.entry.cache, VOL_CACHE_ATTR);
+	CHECK_EQ(b.frame.m.entry.attr.mode, S_IFREG | 0600);
+	CHECK_EQ(look(&a, &f), VOL_CACHE_ATTR);
+	CHECK_EQ(a.frame.m.entry.attr.mode, S_IFREG | 0600);
+	m = write_question(30, 0, "longer", 6);
+	takes_back(&m, VOL_RECALL_ATTR, &f, "");
+	CHECK_EQ(look(&a, &f), VOL_CACHE_ATTR);
+	CHECK_EQ(a.frame.m.entry.attr.size, 6);
+	m = (struct vol_message){ .type = VOL_TOUCH, .touch = { .file = f, .mtime_ns = (uint64_t)INT64_MAX / 4 } };
+	takes_back(&m, VOL_RECALL_ATTR, &f, "");
+	/* A time that nobody waits for: answered first, taken back then. */
+	CHECK_EQ(look(&a, &f), VOL_CACHE_ATTR);
+	m.touch.mtime_ns += 1000000000;
+	m.touch.later = 1;
+	CHECK_EQ(ask(&b, &m), 0);
+	take_recall(&a, &f);
+	/* A name that is not there, and then is. */
+	CHECK_EQ(lookup(&a, "not yet", &g), ENOENT);
+	CHECK_EQ(a.frame.m.entry.cache, VOL_CACHE_NAME);
+	m = rename_question(&b, "cached", "not yet");
+	m.request = b.next++;
+	b.answered = m.request;
+	peer_send(&b, &m);
+	for (int i = 0; i < 2; i++) { /* of both names */
+		take_recall(&a, &a.root);
+		CHECK_EQ(a.frame.m.recall.what, VOL_RECALL_ATTR | VOL_RECALL_NAME);
+	}
+	CHECK_EQ(peer_wait(&b, m.request), 0);
+	CHECK(vol_fid_equal(&b.frame.m.named.file, &f) && vol_fid_none(&b.frame.m.named.other));
+	CHECK_EQ(lookup(&a, "not yet", &g), 0);
+	CHECK(vol_fid_equal(&f, &g));
+	/* Who changes it is not asked. */
+	m = (struct vol_message){ .type = VOL_SETATTR, .setattr = { .file = f, .valid = VOL_SET_MODE, .mode = 0644 } };
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(a.frame.m.entry.cache, VOL_CACHE_ATTR);
+	a.keeps = false;
+	CHECK_EQ(unlink_name(&b, "not yet"), 0);
+	CHECK_EQ(release(&b, 30), 0);
 }
 
 static void test_locks(void)
@@ -343,8 +425,7 @@ static void test_fenced(void)
 	/* It is not taken for a new one: it would go on with leases and locks that others may have by now. */
 	CHECK_EQ(peer_hello(&a), ENOENT);
 	CHECK_EQ(peer_hello(&a), ENOENT);
-	link_free(a.link);
-	link_frame_done(&a.frame);
+	peer_gone(&a);
 	peer_new(&a, 1);
 	CHECK_EQ(a.grace, 0);
 }
@@ -364,17 +445,16 @@ static void test_fenced_write(void)
 	m = write_question(20, 100, "stale", 5);
 	m.request = b.next++;
 	peer_send(&b, &m);
-	REQUIRE(!link_receive(a.link, &a.frame, RIG_MS));
+	REQUIRE(!peer_receive(&a, RIG_MS));
 	REQUIRE(a.frame.m.type == VOL_RECALL);
 	done.request = a.frame.m.request;
 	CHECK_EQ(ask_control(&f, &answer), 0);
 	CHECK_EQ(answer.error, 0);
-	CHECK_EQ(link_receive(b.link, &b.frame, RIG_MS), -ECONNRESET);
+	CHECK_EQ(peer_receive(&b, RIG_MS), -ECONNRESET);
 	peer_send(&a, &done);
 	CHECK(reads_as(&a, 20, 0, pattern, 8192));
 	CHECK_EQ(release(&a, 20), 0);
-	link_free(b.link);
-	link_frame_done(&b.frame);
+	peer_gone(&b);
 	peer_new(&b, 2);
 }
 
@@ -578,6 +658,7 @@ static void run(const char *filesystem)
 	test_within();
 	test_sole();
 	test_orphan();
+	test_cached();
 	test_locks();
 	test_new_owner();
 	test_fenced();
