@@ -28,6 +28,7 @@ tests_csvfs_csvload_LDADD =
 tests_csvfs_posix_suite_LDADD =
 
 root_tests += \
+	tests/csvfs/csvfs_cached_test.py \
 	tests/csvfs/csvfs_data_test.py \
 	tests/csvfs/csvfs_database_test.py \
 	tests/csvfs/csvfs_faults_test.py \
