@@ -22,12 +22,27 @@ import labsan
 TEMPLATE_MB = 64
 FIFO_READ = 65536
 OFF_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 10
+STOP_POLL_S = 0.002
 BOOT_TIMEOUT_S = 120
 EXIT_REBOOT = 3  # labinit.c
 
 
 class Refused(Exception):
     """A request that cannot be done; the text is for the person who asked."""
+
+
+def stands(pid):
+    """Whether a process that was sent SIGSTOP does nothing any more: one of its threads gets the signal, when it is its turn to
+    run, and stops the others. Until then these go on, and answer who believes them stopped."""
+    states = set()
+    try:
+        for task in os.scandir(f'/proc/{pid}/task'):
+            with open(f'{task.path}/stat') as f:
+                states.add(f.read().rpartition(')')[2].split()[0])
+    except OSError:  # one has ended while we looked
+        return not os.path.exists(f'/proc/{pid}')
+    return states <= set('TtZXD')  # D: waits in the kernel, and stops on its way out
 
 
 class Host:
@@ -479,11 +494,18 @@ class Lab:
     async def stop(self, request, _reply):
         host, process = self.host(request['host']), request.get('process') or 'all'
         if process != 'all':
-            host.signal(process, signal.SIGSTOP)
+            pids = host.signal(process, signal.SIGSTOP)
             host.frozen.add(process)
-        elif not host.freeze():
+        else:
+            pids = host.freeze()
+        if not pids:
             raise Refused(f'{host.name} is {host.state}')
         self.log(f'{host.name} SIGSTOP {process}')
+        deadline = self.loop.time() + STOP_TIMEOUT_S
+        while not all(stands(pid) for pid in pids):
+            if self.loop.time() > deadline:
+                raise Refused(f'not within {STOP_TIMEOUT_S} s: {process} of {host.name} stands still')
+            await asyncio.sleep(STOP_POLL_S)
 
     async def cont(self, request, _reply):
         host, process = self.host(request['host']), request.get('process') or 'all'
