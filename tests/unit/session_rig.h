@@ -6,13 +6,9 @@
 #ifndef TESTS_UNIT_SESSION_RIG_H
 #define TESTS_UNIT_SESSION_RIG_H
 
-#include <sys/socket.h>
-
 #include "csvfs/fuse/csvfs.h"
-#include "tests/lib/check.h"
+#include "tests/unit/serving_rig.h"
 #include "text.h"
-
-#define RIG_MS 20000
 
 struct csvfs csvfs;
 
@@ -23,53 +19,25 @@ void device_again(void) {}
 /* What the owner does with a question or a RECALLED; false: the connection ends. Each connection has its thread. */
 static bool answer(struct link *l, const struct vol_message *q);
 
-static int rig_listener;
-
 static inline struct vol_welcome rig_welcome(uint64_t owner)
 {
 	return (struct vol_welcome){ .epoch = owner, .owner = owner, .level = VOL_LEVEL, .window = VOL_WINDOW_MAX,
 				     .io_max = VOL_IO_MAX, .owner_node = 1, .root = { .len = 1 } };
 }
 
-static inline void *rig_serve(void *data)
-{
-	struct link *l = data;
-	struct link_frame f = { 0 };
-
-	while (!link_receive(l, &f, -1) && answer(l, &f.m))
-		;
-	link_frame_done(&f);
-	link_shutdown(l);
-	link_free(l);
-	return NULL;
-}
-
-static inline void *rig_accept(void *unused)
-{
-	(void)unused;
-	for (;;) {
-		struct link *l;
-		pthread_t t;
-		int fd = accept4(rig_listener, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd < 0)
-			return NULL;
-		if (!link_accept(&l, fd, &csvfs.key, RIG_MS) && !pthread_create(&t, NULL, rig_serve, l))
-			pthread_detach(t);
-	}
-}
+static inline void rig_serve(struct link *l) { serving_answers(l, answer); }
 
 static inline void rig_start(void)
 {
-	pthread_t t;
+	static struct serving serving = { .serve = rig_serve };
 
 	memset(&csvfs.key, 7, sizeof(csvfs.key));
-	rig_listener = link_listen("127.0.0.1", 0, &csvfs.owner_port);
-	REQUIRE(rig_listener >= 0);
-	REQUIRE(!pthread_create(&t, NULL, rig_accept, NULL));
-	pthread_detach(t);
+	serving.key = csvfs.key;
+	serving_listen(&serving);
+	serving_start(&serving);
+	csvfs.owner_port = serving.port;
 	csvfs.node = 1;
-	csvfs.pause_max_ms = RIG_MS;
+	csvfs.pause_max_ms = SERVING_MS;
 	text_copy(csvfs.owner_address, sizeof(csvfs.owner_address), "127.0.0.1");
 	REQUIRE(caching_start() == 0);
 	REQUIRE(session_start() == 0);

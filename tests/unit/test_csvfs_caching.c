@@ -401,7 +401,7 @@ static void test_given_up(void)
 	pthread_join(a.thread, NULL);
 	call_done(&a.call);
 	CHECK_EQ(a.error, -EIO);
-	csvfs.pause_max_ms = RIG_MS;
+	csvfs.pause_max_ms = SERVING_MS;
 	owner_is(2);
 	CHECK_EQ(ask(getattr()), 0);
 	CHECK_EQ(known(&file), 0);
