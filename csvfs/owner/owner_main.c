@@ -349,6 +349,7 @@ static void run_collect(struct job *job)
 static int serve(struct owner *o, struct volume_control **ret_control)
 {
 	struct collect_job *j = malloc(sizeof(*j));
+	const bool grace = o->grace; /* before sessions come: the last of them may end it */
 	uint16_t port;
 	int ret = j ? committer_start(&o->committer, o) : -ENOMEM;
 
@@ -362,7 +363,7 @@ static int serve(struct owner *o, struct volume_control **ret_control)
 		return ret;
 	}
 	*j = (struct collect_job){ .job.run = run_collect, .owner = o };
-	if (o->grace)
+	if (grace)
 		free(j);
 	else
 		job_run(o, &j->job);
@@ -372,7 +373,7 @@ static int serve(struct owner *o, struct volume_control **ret_control)
 	else
 		say("served at %s port %u, epoch %llu%s", o->options.address, port,
 		    (unsigned long long)o->mount.record.epoch,
-		    o->grace ? ", grace: sessions reclaim what they had" : "");
+		    grace ? ", grace: sessions reclaim what they had" : "");
 	return ret;
 }
 
