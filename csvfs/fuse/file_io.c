@@ -77,8 +77,8 @@ static bool is_of_files(const struct vol_extent *e)
 }
 
 /*
- * The extents of the answer, to be freed, when csvfs may use them itself; NULL: not all are as they must be. Not with inode.lock: the
- * kernel may have to be asked to let pages go.
+ * The extents of the answer, to be freed, when csvfs may use them itself; NULL: not all are as they must be. Not with inode.lock:
+ * the kernel may have to be asked to let pages go.
  */
 static struct vol_extent *usable_extents(const struct inode *i, const struct call *c, uint32_t *ret_n)
 {

@@ -34,9 +34,10 @@ int device_flush(const struct device *d);
 /* Drops what the kernel has cached of the device (BLKFLSBUF): before a takeover mounts it. */
 int device_drop_cache(const struct device *d);
 /*
- * Drops what the kernel has cached of the range; false: some of it stays, or nobody knows. While a page is cached and cannot be let
- * go, the kernel makes of a direct write one through that page: with it goes to the device, over what other nodes wrote,
- * whatever else the page has. So it was where a block of the file system's own became one of a file, on the node that has it mounted.
+ * Drops what the kernel has cached of the range; false: some of it stays, or nobody knows. While a page is cached and cannot be
+ * let go, the kernel makes of a direct write one through that page: with it goes to the device, over what other nodes wrote,
+ * whatever else the page has. So it was where a block of the file system's own became one of a file, on the node that has it
+ * mounted.
  */
 bool device_uncached(const struct device *d, uint64_t offset, uint64_t length);
 /* Nobody else has it open exclusively or mounted, in whatever mount namespace: 0, or -EBUSY. */
