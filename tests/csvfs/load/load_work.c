@@ -245,7 +245,7 @@ static void append(void)
 			me->n_append_unknown[file] = at + 1;
 			me->append_acked[file] = sequence;
 		}
-		call_failed("append", fault);
+		call_failed(done < 0 ? "append" : "append, of which only a part was done", fault);
 		return;
 	}
 	me->append_acked[file] = sequence;
