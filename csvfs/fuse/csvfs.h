@@ -187,7 +187,8 @@ struct csvfs {
 	struct inode *buckets[INODE_BUCKETS];
 	struct inode *root;
 	struct queue handles;
-	struct queue *to_reclaim; /* of handles: what recover.c looks at next; handle_free() takes it on */
+	struct queue *to_reclaim; /* of handles: what recover.c looks at next; who takes that one out takes it on */
+	struct queue unreleased;  /* handles that are closed here, and for the owner perhaps not */
 	uint32_t n_inodes, n_handles;
 	_Atomic uint64_t next_handle;
 };
@@ -260,7 +261,22 @@ static inline fuse_ino_t ino_of(const struct inode *i) { return i == csvfs.root 
 struct handle *handle_new(uint32_t flags);
 void handle_opened(struct call *c); /* call.answered of OPEN and CREATE; call.user: the handle */
 void handle_set_inode(struct handle *h, struct inode *i);
+/* One that the owner does not have. */
 void handle_free(struct handle *h);
+/*
+ * Asks the owner to close it. When there is none for too long the handle is gone here, and handles_release_again() asks later: the
+ * same owner may come back, and it would keep the file open, and locked, for a process that is no more.
+ */
+void handle_release(struct handle *h);
+/* OPEN or CREATE has failed; NULL: for want of a handle. After an error that may be ours nobody knows whether the owner has it. */
+static inline void handle_unopened(struct handle *h, int error)
+{
+	if (h && (error == -EIO || error == -ENOMEM))
+		handle_release(h);
+	else if (h)
+		handle_free(h);
+}
+void handles_release_again(void);
 /* 0, or -EIO: its locks were lost. */
 static inline int handle_check(const struct handle *h) { return atomic_load(&h->lost) ? -EIO : 0; }
 static inline struct handle *handle_of(const struct fuse_file_info *fi) { return (struct handle *)(uintptr_t)fi->fh; }

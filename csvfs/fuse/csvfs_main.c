@@ -104,6 +104,7 @@ static void *touch_main(void *unused)
 	(void)unused;
 	for (;;) {
 		nap(TOUCH_MS);
+		handles_release_again();
 		inodes_each(inode_touch_later);
 		inodes_each(pages_refresh);
 	}
@@ -359,6 +360,7 @@ int csvfs_main(int argc, char **argv)
 		return 1;
 	pthread_mutex_init(&csvfs.table, NULL);
 	queue_init(&csvfs.handles);
+	queue_init(&csvfs.unreleased);
 	csvfs.root = calloc(1, sizeof(*csvfs.root));
 	if (!csvfs.root)
 		return fail("root", -ENOMEM, "");

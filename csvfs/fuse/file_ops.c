@@ -150,8 +150,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	call_done(&c);
 	if (error) {
-		if (h)
-			handle_free(h);
+		handle_unopened(h, error);
 		fuse_reply_err(req, -error);
 		return;
 	}
@@ -175,7 +174,6 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct handle *h = handle_of(fi);
 	struct inode *i = inode_of(ino);
-	struct call c;
 	bool last;
 
 	inode_touch_later(i);
@@ -184,15 +182,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	pthread_mutex_unlock(&csvfs.table);
 	if (last)
 		inode_give_back(i);
-	/* Before it is asked: a new owner that does not know the handle any more has nothing to close. */
-	atomic_store(&h->open, false);
 	locks_released(i, h->number);
-	call_init(&c, VOL_RELEASE);
-	c.kind = PENDING_URGENT;
-	c.q.release.handle = h->number;
-	session_ask(&c);
-	call_done(&c);
-	handle_free(h);
+	handle_release(h);
 	fuse_reply_err(req, 0);
 }
 

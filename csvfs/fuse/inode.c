@@ -166,19 +166,82 @@ void handle_set_inode(struct handle *h, struct inode *i)
 	pthread_mutex_unlock(&csvfs.table);
 }
 
+/* csvfs.table is held. */
+static void take_out(struct handle *h)
+{
+	if (h->inode)
+		h->inode->opens--;
+	if (csvfs.to_reclaim == &h->all)
+		csvfs.to_reclaim = h->all.next;
+	queue_remove(&h->all);
+	csvfs.n_handles--;
+}
+
 void handle_free(struct handle *h)
 {
 	struct inode *i = h->inode;
 
 	pthread_mutex_lock(&csvfs.table);
-	if (i)
-		i->opens--;
-	if (csvfs.to_reclaim == &h->all)
-		csvfs.to_reclaim = h->all.next;
-	queue_remove(&h->all);
-	csvfs.n_handles--;
+	take_out(h);
 	pthread_mutex_unlock(&csvfs.table);
 	free(h);
 	if (i)
 		inode_put(i, 1);
+}
+
+static int ask_release(const struct handle *h)
+{
+	struct call c;
+	int error;
+
+	call_init(&c, VOL_RELEASE);
+	c.kind = PENDING_URGENT;
+	c.q.release.handle = h->number;
+	error = session_ask(&c);
+	call_done(&c);
+	return error;
+}
+
+void handle_release(struct handle *h)
+{
+	struct inode *i = h->inode;
+	int error;
+
+	/* Before it is asked: a new owner that does not know the handle any more has nothing to close. */
+	atomic_store(&h->open, false);
+	error = ask_release(h);
+	pthread_mutex_lock(&csvfs.table);
+	take_out(h);
+	if (error)
+		queue_add(&csvfs.unreleased, &h->all);
+	pthread_mutex_unlock(&csvfs.table);
+	if (!error)
+		free(h);
+	if (i)
+		inode_put(i, 1);
+}
+
+static struct handle *unreleased(void)
+{
+	struct handle *h;
+
+	pthread_mutex_lock(&csvfs.table);
+	h = QUEUE_FIRST(&csvfs.unreleased, struct handle, all);
+	if (h)
+		queue_remove(&h->all);
+	pthread_mutex_unlock(&csvfs.table);
+	return h;
+}
+
+void handles_release_again(void)
+{
+	struct handle *h;
+
+	while ((h = unreleased()) && !ask_release(h))
+		free(h);
+	if (!h)
+		return;
+	pthread_mutex_lock(&csvfs.table);
+	queue_add(&csvfs.unreleased, &h->all);
+	pthread_mutex_unlock(&csvfs.table);
 }

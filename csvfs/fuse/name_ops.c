@@ -269,8 +269,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		error = -ENOMEM;
 	call_done(&c);
 	if (error) {
-		if (h)
-			handle_free(h);
+		handle_unopened(h, error);
 		fuse_reply_err(req, -error);
 		return;
 	}

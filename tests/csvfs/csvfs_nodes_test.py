@@ -461,5 +461,36 @@ def test_given_up_while_it_lives():
         check_equal(rig.fsck(), '', 'fsck')
 
 
+def test_closed_without_an_owner():
+    """What a node closes while it has no owner for too long is closed, and unlocked, when the same owner is there again."""
+    if not csvrig.have_programs():
+        return
+    csvrig.private_mounts()
+    with csvrig.rig(2) as rig:
+        node = rig.node(2)
+        node.client_options = ['--pause-max', '1000']
+        rig.start()
+        a, b = (Agent(csvrig.MOUNT, n.command) for n in rig.nodes)
+        for kind in ('posix', 'ofd'):
+            b(f'op("{kind}", "{kind}", "creat")')
+            check_equal(b(f'{kind}("{kind}", {WRITE})'), None, 'b has the lock')
+        rig.epoch += 1  # it is told of one whom nobody is
+        node.ctl('client', 'set-owner', rig.epoch, 1, f'{rig.owner_node.address}:{csvrig.PORT + 1}')
+        node.wait_client(('unavailable',))
+        check_equal(b('op("new", "new", "creat")'), '!EIO', 'an open file without an owner')
+        for kind in ('posix', 'ofd'):
+            b(f'cl("{kind}")')
+        eventually(lambda: node.status('client')['handles'] == 0, 10, 'b has closed all')
+        node.tell_owner()
+        eventually(lambda: rig.owner_node.status('owner')['handles'] == 0, 30, 'all is closed at the owner')
+        for kind in ('posix', 'ofd'):
+            a(f'op("{kind}", "{kind}")')
+            check_equal(a(f'{kind}("{kind}", {WRITE})'), None, 'the lock is free')
+        for agent in (a, b):
+            agent.close()
+        rig.stop()
+        check_equal(rig.fsck(), '', 'fsck')
+
+
 if __name__ == '__main__':
-    sys.exit(main(test_on_one_file_system, test_between_nodes, test_given_up_while_it_lives))
+    sys.exit(main(test_on_one_file_system, test_between_nodes, test_given_up_while_it_lives, test_closed_without_an_owner))

@@ -104,19 +104,11 @@ static bool hold(struct link *l, const struct vol_message *q, bool last)
 
 static void *release(void *data)
 {
-	struct handle *h = data;
-	struct call c;
-
-	call_init(&c, VOL_RELEASE);
-	c.kind = PENDING_URGENT;
-	c.q.release.handle = h->number;
-	CHECK_EQ(session_ask(&c), 0);
-	call_done(&c);
-	handle_free(h);
+	handle_release(data);
 	return NULL;
 }
 
-/* As op_release() does; its question waits until the session is up. */
+/* The question to the owner waits until the session is up. */
 static void close_handle(uint32_t n)
 {
 	pthread_t t;
@@ -292,6 +284,7 @@ static void start(void)
 	static struct serving s = { .serve = serve };
 
 	queue_init(&csvfs.handles);
+	queue_init(&csvfs.unreleased);
 	rig.owner = 1;
 	serving_listen(&s);
 	serving_start(&s);
