@@ -7,15 +7,13 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "csvfs/io/page_cache.h"
 
 #define BUFFER_ALIGN 4096u
-#define PAGE 4096u
-#define LOOK_SIZE (4u << 20) /* of the device at a time */
 
 /* Before open(2), which waits for ever on a pipe without a writer. */
 static int is_block_device(const char *path)
@@ -146,37 +144,15 @@ int device_flush(const struct device *d) { return fdatasync(d->fd) < 0 ? -errno 
 
 int device_drop_cache(const struct device *d) { return ioctl(d->fd, BLKFLSBUF, 0) < 0 ? -errno : 0; }
 
-/* --- pages that the kernel has of the device --- */
-
-static bool is_cached(const struct device *d, uint64_t from, uint64_t to)
-{
-	uint8_t pages[LOOK_SIZE / PAGE];
-
-	for (uint64_t at = from; at < to;) {
-		size_t n = to - at < LOOK_SIZE ? (size_t)(to - at) : LOOK_SIZE;
-		void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, d->fd, (off_t)at);
-		bool known = map != MAP_FAILED && !mincore(map, n, pages);
-
-		if (map != MAP_FAILED)
-			munmap(map, n);
-		if (!known)
-			return true;
-		for (size_t i = 0; i < n / PAGE; i++)
-			if (pages[i] & 1)
-				return true;
-		at += n;
-	}
-	return false;
-}
-
 bool device_uncached(const struct device *d, uint64_t offset, uint64_t length)
 {
-	uint64_t from = offset & ~(uint64_t)(PAGE - 1), to = (offset + length + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint64_t from = offset & ~(uint64_t)(PAGE_CACHE_PAGE - 1);
+	uint64_t to = (offset + length + PAGE_CACHE_PAGE - 1) & ~(uint64_t)(PAGE_CACHE_PAGE - 1);
 
-	if (!is_cached(d, from, to))
+	if (!page_cache_has_range(d->fd, from, to - from))
 		return true;
 	(void)posix_fadvise(d->fd, (off_t)from, (off_t)(to - from), POSIX_FADV_DONTNEED);
-	return !is_cached(d, from, to);
+	return !page_cache_has_range(d->fd, from, to - from);
 }
 
 /* Read-only: the last close of a writer makes udev look at the device. */

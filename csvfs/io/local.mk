@@ -10,6 +10,8 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/link.c \
 	csvfs/io/link.h \
 	csvfs/io/link_key.c \
+	csvfs/io/page_cache.c \
+	csvfs/io/page_cache.h \
 	csvfs/io/superblock.c \
 	csvfs/io/superblock.h \
 	csvfs/io/trailer.c \

@@ -13,11 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "csvfs/io/page_cache.h"
 
 #define FILES_FORBIDDEN_FLAGS (FS_JOURNAL_DATA_FL | FS_ENCRYPT_FL | FS_VERITY_FL | FS_COMPR_FL | FS_INLINE_DATA_FL)
 #define FILES_FORBIDDEN_XFLAGS FS_XFLAG_REALTIME
@@ -483,61 +482,6 @@ int files_drop_pages(struct file *file, uint64_t offset)
 	return -posix_fadvise(file->data_fd, from, 0, POSIX_FADV_DONTNEED);
 }
 
-/* cachestat(2), Linux 6.5: neither the C library nor the kernel's headers of Debian 12 have it. */
-#define SYS_CACHESTAT 451
-struct cache_range {
-	uint64_t offset, length; /* length 0: to the end */
-};
-struct cache_counts {
-	uint64_t cached, dirty, writeback, evicted, recently_evicted; /* pages */
-};
-
-#define PAGES_WINDOW (1l << 30) /* the map of a file of terabytes would be large */
-
-static int window_has_pages(int fd, off_t at, size_t len)
-{
-	size_t pages = (len + MOUNT_PAGE - 1) / MOUNT_PAGE;
-	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, at);
-	unsigned char *resident = malloc(pages);
-	int found;
-
-	if (map == MAP_FAILED || !resident || mincore(map, len, resident))
-		found = -errno;
-	else
-		found = memchr(resident, 1, pages) != NULL;
-	free(resident);
-	if (map != MAP_FAILED)
-		munmap(map, len);
-	return found;
-}
-
-/* For kernels without cachestat(2). Where a file has holes there is nothing to lend, and it can be a hole of exabytes. */
-static int has_pages_by_map(int fd)
-{
-	int found = 0;
-
-	for (off_t at = lseek(fd, 0, SEEK_DATA), end; at >= 0 && !found; at = lseek(fd, end, SEEK_DATA)) {
-		end = lseek(fd, at, SEEK_HOLE);
-		if (end < 0)
-			break; /* it has become shorter: who did that settles again */
-		at -= at % MOUNT_PAGE;
-		for (; at < end && !found; at += PAGES_WINDOW)
-			found = window_has_pages(fd, at, (size_t)(end - at < PAGES_WINDOW ? end - at : PAGES_WINDOW));
-	}
-	return found;
-}
-
-/* Some page of the file is in the cache: 1, none: 0. */
-static int has_pages(int fd)
-{
-	const struct cache_range all = { 0, 0 };
-	struct cache_counts counts;
-
-	if (!syscall(SYS_CACHESTAT, fd, &all, &counts, 0))
-		return counts.cached || counts.dirty || counts.writeback;
-	return has_pages_by_map(fd);
-}
-
 static int settle(struct file *file)
 {
 	bool unsynced;
@@ -554,7 +498,7 @@ static int settle(struct file *file)
 	if (!ret)
 		ret = -posix_fadvise(file->data_fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (!ret)
-		ret = has_pages(file->data_fd);
+		ret = page_cache_has(file->data_fd);
 	if (ret > 0)
 		ret = -EBUSY; /* somebody's page is in use: not lent now */
 	if (ret)

@@ -40,6 +40,7 @@ unit_tests += \
 	tests/unit/test_name_cache \
 	tests/unit/test_options \
 	tests/unit/test_owner_hostile \
+	tests/unit/test_page_cache \
 	tests/unit/test_pending \
 	tests/unit/test_process \
 	tests/unit/test_request_log \
