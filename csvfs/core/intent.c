@@ -452,6 +452,25 @@ void intent_done(struct intent_table *t, uint64_t session, uint64_t request, uin
 		n->i.file = *made;
 }
 
+int intent_resume(struct intent_table *t, uint64_t session, uint64_t request, uint64_t length)
+{
+	struct noted *n = find(t, session, request);
+
+	if (!n || n->i.op != INTENT_APPEND || n->i.outcome != INTENT_DONE || n->i.length >= length)
+		return -EINVAL;
+	if (!earlier_settled(t, &n->i, false))
+		return -EBUSY;
+	earlier_settled(t, &n->i, true);
+	n->i.outcome = INTENT_UNKNOWN;
+	n->i.length = length;
+	/* On the disk it may be as it is now: the owner before has written it so, and its outcome was never written. */
+	if (n->outcome_written != INTENT_UNKNOWN) {
+		queue_again(t, n, false);
+		n->first_page = 0;
+	}
+	return 0;
+}
+
 /* --- ring --- */
 
 static void carry(struct intent_table *t)

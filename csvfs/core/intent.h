@@ -105,6 +105,14 @@ int intent_add(struct intent_table *t, const struct intent *i);
 void intent_done(struct intent_table *t, uint64_t session, uint64_t request, uint32_t error, const struct vol_fid *made);
 
 /*
+ * An append of which the owner before did a part (its outcome: done, with fewer bytes than `length`) is gone on with, as if it had
+ * just begun: it has no outcome again. The caller holds the append's range of the file, which ends where that part does, waits
+ * until intent_durable(), and tells what came of it by intent_done(), or by intent_decide() when not all could be done. Should this
+ * owner die meanwhile, the next one finds a longer part. -EINVAL: it is no such append; -EBUSY: as intent_add().
+ */
+int intent_resume(struct intent_table *t, uint64_t session, uint64_t request, uint64_t length);
+
+/*
  * Fills the next page of the ring with what is queued. false: nothing is, or INTENT_BATCH_MAX pages are not yet flushed. Call
  * it until false, write the pages to their places; then intent_flushed() with the last number wakes who waits. The pages must
  * be durable before what was waiting is (committer.h says by what), and before INTENT_CARRY further pages are filled.
@@ -123,7 +131,7 @@ struct intent_now {
 };
 /*
  * INTENT_DONE: it happened. Answer of create, mknod, symlink: the entry of intent.file, its mode and owner applied again
- * (ESTALE when it has been removed since); of append: min(length, now.size - size) bytes at intent.size, a short write then.
+ * (ESTALE when it has been removed since); of append: min(length, now.size - size) bytes at intent.size (intent_resume()).
  * INTENT_UNKNOWN: it did not happen, do it. A rename of one link of a file over another link of it does nothing, done or not.
  */
 enum intent_outcome intent_happened(const struct intent *i, const struct intent_now *now);

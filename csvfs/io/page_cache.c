@@ -34,7 +34,7 @@ static int by_count(int fd, const struct cache_range *range)
 static int window_has(int fd, uint64_t at, size_t len)
 {
 	size_t pages = (len + PAGE_CACHE_PAGE - 1) / PAGE_CACHE_PAGE;
-	void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)at);
+	void *map = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, (off_t)at); /* a read-only device has no shared ones */
 	unsigned char *resident = malloc(pages);
 	int found;
 

@@ -354,6 +354,66 @@ static int append_intent(struct request *r, const struct write *w)
 	return ret;
 }
 
+static bool append_resumed(struct request *r, uint64_t length)
+{
+	struct owner *o = r->owner;
+	const uint64_t session = r->session->id, request = question(r)->request;
+	int ret = -ESTALE;
+
+	pthread_mutex_lock(&o->lock);
+	if (r->session->state != SESSION_GONE)
+		ret = intent_resume(o->intents, session, request, length);
+	if (!ret)
+		intent_wait(&o->committer, session, request);
+	pthread_mutex_unlock(&o->lock);
+	return !ret;
+}
+
+/* What has come of a resumed append; an error: of which there is some part, as the size tells. */
+static void append_ended(struct request *r, const struct file *file, int error)
+{
+	struct owner *o = r->owner;
+	struct intent_now now = { 0 };
+	struct vol_attr attr;
+
+	if (error && !owner_check(o, files_stat(file, &attr)))
+		now.size = attr.size;
+	pthread_mutex_lock(&o->lock);
+	if (error)
+		intent_decide(o->intents, r->session->id, question(r)->request, &now);
+	else
+		intent_done(o->intents, r->session->id, question(r)->request, 0, NULL);
+	pthread_mutex_unlock(&o->lock);
+}
+
+/*
+ * The owner before has died within the append: the rest of `w` is written behind the part it did, if nobody has appended or cut
+ * the file since. Otherwise, or when there is no room for it, the answer stays that of the part: a short write.
+ */
+static int append_rest(struct request *r, const struct write *w, bool sync)
+{
+	const struct vol_written part = r->answer.written;
+	struct write rest = *w;
+	struct vol_attr attr;
+	int ret;
+
+	rest.data += part.size;
+	rest.whole = rest.len = w->len - part.size;
+	ret = write_begin(&rest);
+	if (ret)
+		return ret == NO_ANSWER ? ret : 0;
+	if (rest.size == part.offset + part.size && append_resumed(r, w->len)) {
+		ret = owner_check(r->owner, write_do(&rest, sync, &attr));
+		if (!ret)
+			commit_write(&rest, &attr);
+		append_ended(r, w->file, ret);
+		if (!ret)
+			r->answer.written = (struct vol_written){ .size = (uint32_t)w->len, .offset = part.offset, .attr = attr };
+	}
+	write_end(&rest);
+	return 0;
+}
+
 /* The range is held until the outcome is noted: at most one append of a file has none. */
 static int write_append(struct request *r, struct write *w, bool sync)
 {
@@ -362,7 +422,7 @@ static int write_append(struct request *r, struct write *w, bool sync)
 	int ret;
 
 	if (append_happened(r, w, &ret))
-		return ret;
+		return !ret && r->answer.written.size < w->len ? append_rest(r, w, sync) : ret;
 	ret = write_begin(w);
 	if (ret)
 		return ret;

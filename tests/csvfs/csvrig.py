@@ -142,6 +142,7 @@ class Node:
             self.rig.san.ask('detach', self.name)
         self.device = self.rig.san.attach(self.name)
         self.run('mknod', '/dev/lun', 'b', *(str(x) for x in self.device))
+        self.run('blockdev', '--setrw', '/dev/lun')  # a loop device is still what a test that failed has made of it
         self.run('mkdir', '-p', '/run/csvfs')
 
     def command(self, *argv):

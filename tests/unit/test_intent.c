@@ -314,6 +314,49 @@ static void carried(void)
 		CHECK(intent_find(table, 1, r) && intent_find(table, 1, r)->outcome == INTENT_DONE);
 }
 
+/* An append of which an owner did a part, which the next one goes on with, and the next: none of them takes it for done. */
+static void resumed(bool outcome_written)
+{
+	struct intent i = { .session = 1, .request = 7, .op = INTENT_APPEND, .size = 100, .length = 10, .file = fid_of(5) }, other;
+	struct intent_now now = { .size = 104 };
+
+	memset(ring, 0, sizeof(ring));
+	new_table(1);
+	intent_session_add(table, 1);
+	intent_session_add(table, 2);
+	CHECK_EQ(intent_add(table, &i), 0);
+	CHECK_EQ(intent_resume(table, 1, 7, 10), -EINVAL); /* it is under way */
+	write_all();
+	for (uint64_t epoch = 2; epoch < 5; epoch++, now.size++) {
+		new_table(epoch);
+		intent_session_add(table, 1);
+		intent_session_add(table, 2);
+		scan();
+		intent_decide(table, 1, 7, &now);
+		REQUIRE(intent_find(table, 1, 7));
+		CHECK_EQ(intent_find(table, 1, 7)->length, now.size - 100);
+		CHECK_EQ(intent_find(table, 1, 7)->outcome, INTENT_DONE);
+		if (outcome_written) { /* an append to it by another session, which was cut off again */
+			other = i;
+			other.session = 2;
+			other.request = epoch;
+			CHECK_EQ(intent_add(table, &other), 0);
+			CHECK_EQ(intent_resume(table, 1, 7, 10), -EBUSY);
+			write_all();
+			intent_done(table, 2, epoch, 0, NULL);
+		}
+		CHECK_EQ(intent_resume(table, 1, 7, now.size - 100), -EINVAL); /* there is no more */
+		CHECK_EQ(intent_resume(table, 1, 7, 10), 0);
+		CHECK_EQ(intent_find(table, 1, 7)->outcome, INTENT_UNKNOWN);
+		CHECK_EQ(intent_durable(table, 1, 7), !outcome_written);
+		write_all();
+		CHECK(intent_durable(table, 1, 7));
+	}
+	intent_done(table, 1, 7, 0, NULL);
+	CHECK_EQ(intent_find(table, 1, 7)->length, 10);
+	CHECK_EQ(intent_resume(table, 1, 7, 10), -EINVAL);
+}
+
 int main(void)
 {
 	CHECK_EQ(intent_limit(2 * INTENT_CARRY), 0);
@@ -321,6 +364,8 @@ int main(void)
 	longest_record();
 	decisions();
 	carried();
+	resumed(false);
+	resumed(true);
 	for (uint64_t seed = 1; seed <= 8; seed++)
 		exactly_once(seed);
 	CHECK(answers > 1000);
