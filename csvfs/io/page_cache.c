@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 /* cachestat(2): neither the C library nor the kernel's headers of Debian 12 have it. */
-#ifndef SYS_CACHESTAT
 #define SYS_CACHESTAT 451
-#endif
 struct cache_range {
 	uint64_t offset, length; /* length 0: to the end */
 };
