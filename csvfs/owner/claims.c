@@ -202,68 +202,43 @@ int claim_sole(struct owner *o, struct session *s, const struct file *file)
 
 /* --- taking back later --- */
 
-struct later_job {
-	struct job job;
-	struct owner *owner;
-	struct file *file;
-};
-
-static void run_later(struct job *job)
+static void take_attr_back(struct owner *o, struct file *file)
 {
-	struct later_job *j = (struct later_job *)job;
-	struct owner *o = j->owner;
 	uint64_t claim;
-	int ret = claim_take(o, NULL, j->file, VOL_RECALL_ATTR, 0, 0, &claim);
+	int ret = claim_take(o, NULL, file, VOL_RECALL_ATTR, 0, 0, &claim);
 
 	/* Who has changed them since has found this claim alive, or begins another. */
 	pthread_mutex_lock(&o->lock);
-	j->file->attr_later = false;
+	file->attr_later = false;
 	pthread_mutex_unlock(&o->lock);
 	if (!ret)
 		claim_end(o, claim);
-	files_put(&o->files, j->file);
-	free(j);
+	files_put(&o->files, file);
 }
 
 void claim_attr_later(struct owner *o, struct file *file)
 {
-	struct later_job *j = malloc(sizeof(*j));
-	bool run;
-
-	if (!j)
-		owner_fence(o, "no memory", -ENOMEM);
-	*j = (struct later_job){ .job.run = run_later, .owner = o, .file = file };
 	pthread_mutex_lock(&o->lock);
-	run = !file->attr_later && !o->stopping && grant_attr_is_lent(o->grants, &file->fid);
-	if (run) {
+	if (!file->attr_later && !o->stopping && grant_attr_is_lent(o->grants, &file->fid)) {
 		files_hold(&o->files, file);
 		file->attr_later = true;
-		job_run(o, &j->job);
+		if (job_later(o, take_attr_back, file))
+			owner_fence(o, "no memory", -ENOMEM);
 	}
 	pthread_mutex_unlock(&o->lock);
-	if (!run)
-		free(j);
 }
 
 /* --- room for what is cached --- */
 
 #define TAKE_BACK_FILES 1024u /* at a time */
 
-struct room_job {
-	struct job job;
-	struct owner *owner;
-};
-
 /* One after the other in the order of the table, which is as good as any: what is used is soon lent again. */
-static void run_room(struct job *job)
+static void make_room(struct owner *o, struct file *unused)
 {
-	struct room_job *j = (struct room_job *)job;
-	struct owner *o = j->owner;
-	const struct grant_want all = { .what = VOL_RECALL_ATTR | VOL_RECALL_NAME };
-
+	(void)unused;
 	for (uint32_t n = 0; n < TAKE_BACK_FILES; n++) {
-		struct grant_want want = all;
 		struct vol_fid fid;
+		const struct grant_want want = { .file = &fid, .what = VOL_RECALL_ATTR | VOL_RECALL_NAME };
 		uint64_t claim;
 		bool more;
 
@@ -272,7 +247,6 @@ static void run_room(struct job *job)
 		if (!more)
 			o->take_back_at = 0;
 		pthread_mutex_unlock(&o->lock);
-		want.file = &fid;
 		if (!more || claim_take_wants(o, NULL, &want, 1, &claim))
 			break;
 		claim_end(o, claim);
@@ -280,22 +254,14 @@ static void run_room(struct job *job)
 	pthread_mutex_lock(&o->lock);
 	o->taking_back = false;
 	pthread_mutex_unlock(&o->lock);
-	free(j);
 }
 
 /* owner.lock is held. */
 static void look_for_room(struct owner *o)
 {
-	struct room_job *j;
-
 	if (o->taking_back || o->stopping || o->grace || !grant_cache_is_full(o->grants))
 		return;
-	j = malloc(sizeof(*j));
-	if (!j)
-		return; /* nothing is lent then */
-	*j = (struct room_job){ .job.run = run_room, .owner = o };
-	o->taking_back = true;
-	job_run(o, &j->job);
+	o->taking_back = !job_later(o, make_room, NULL); /* without memory nothing is lent */
 }
 
 uint8_t lend_attr(struct request *r, const struct vol_fid *file)

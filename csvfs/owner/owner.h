@@ -193,6 +193,8 @@ int server_start(struct owner *o, uint16_t *ret_port);
 void server_stop(struct owner *o);
 void conn_put(struct conn *c); /* owner.lock is held */
 void job_run(struct owner *o, struct job *j);
+/* The same for what needs no more than a file, or none (NULL). -ENOMEM. */
+int job_later(struct owner *o, void (*run)(struct owner *o, struct file *file), struct file *file);
 /* Answers WELCOME to HELLO; the connection has its session then. 0 or negative errno. (sessions.c) */
 int session_hello(struct owner *o, struct conn *c, const struct vol_message *m, struct vol_message *answer);
 /* WELCOME is sent: recalls go to this connection, those that were not answered first. */
@@ -285,7 +287,7 @@ int do_rename(struct request *r);
 void names_now(struct owner *o, const struct intent *i, struct intent_now *ret);
 void orphan_remove(struct owner *o, struct file *file); /* in a job of its own; takes over the reference */
 void orphan_note(struct owner *o, struct file *file); /* it has its last name among the orphans now; owner.lock is held */
-void orphans_collect(struct owner *o);			/* end of grace, in a job: removes those that nobody has open */
+int orphans_collect_later(struct owner *o);		/* end of grace: removes those that nobody has open. -ENOMEM */
 
 /* attributes.c */
 int do_getattr(struct request *r);

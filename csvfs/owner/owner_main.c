@@ -335,23 +335,11 @@ static void watch_stop(struct owner *o)
 	w->started = false;
 }
 
-struct collect_job {
-	struct job job;
-	struct owner *owner;
-};
-
-static void run_collect(struct job *job)
-{
-	orphans_collect(((struct collect_job *)job)->owner);
-	free(job);
-}
-
 static int serve(struct owner *o, struct volume_control **ret_control)
 {
-	struct collect_job *j = malloc(sizeof(*j));
 	const bool grace = o->grace; /* before sessions come: the last of them may end it */
 	uint16_t port;
-	int ret = j ? committer_start(&o->committer, o) : -ENOMEM;
+	int ret = committer_start(&o->committer, o);
 
 	if (!ret)
 		ret = watch_start(o);
@@ -359,14 +347,10 @@ static int serve(struct owner *o, struct volume_control **ret_control)
 		ret = server_start(o, &port);
 	if (ret) {
 		say("cannot listen at %s port %u: %s", o->options.address, o->options.port, strerror(-ret));
-		free(j);
 		return ret;
 	}
-	*j = (struct collect_job){ .job.run = run_collect, .owner = o };
-	if (grace)
-		free(j);
-	else
-		job_run(o, &j->job);
+	if (!grace)
+		(void)orphans_collect_later(o); /* or they are removed by the next owner */
 	ret = volume_control_listen(ret_control, o->options.control, owner_control, o);
 	if (ret)
 		say("control socket %s: %s", o->options.control, strerror(-ret));

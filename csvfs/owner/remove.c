@@ -110,12 +110,13 @@ static struct collected *list_orphans(struct owner *o)
 	return list;
 }
 
-void orphans_collect(struct owner *o)
+static void orphans_collect(struct owner *o, struct file *unused)
 {
 	struct collected *list = list_orphans(o), *one;
 	struct vol_fid fid;
 	struct file *file;
 
+	(void)unused;
 	while ((one = list)) {
 		list = one->next;
 		if (!files_orphan_parse(one->name, &fid) && !files_get(&o->files, &fid, &file)) {
@@ -128,6 +129,11 @@ void orphans_collect(struct owner *o)
 		}
 		free(one);
 	}
+}
+
+int orphans_collect_later(struct owner *o)
+{
+	return job_later(o, orphans_collect, NULL);
 }
 
 /* --- unlink --- */
@@ -174,31 +180,11 @@ static int unlink_last(struct request *r, const struct named *n, struct file *fi
 	return ret;
 }
 
-struct free_job {
-	struct job job;
-	struct owner *owner;
-	struct file *file;
-};
-
-static void run_free(struct job *job)
-{
-	struct free_job *j = (struct free_job *)job;
-
-	orphan_remove(j->owner, j->file);
-	free(j);
-}
-
 /* Takes over the reference. */
 static void free_later(struct owner *o, struct file *file, bool idle)
 {
-	struct free_job *j = idle ? malloc(sizeof(*j)) : NULL;
-
-	if (!j) {
+	if (!idle || job_later(o, orphan_remove, file))
 		files_put(&o->files, file);
-		return;
-	}
-	*j = (struct free_job){ .job.run = run_free, .owner = o, .file = file };
-	job_run(o, &j->job);
 }
 
 int do_unlink(struct request *r)

@@ -90,6 +90,32 @@ void job_run(struct owner *o, struct job *j)
 		pthread_cond_signal(&w->wanted); /* who wakes finds the lock free */
 }
 
+struct late {
+	struct job job;
+	struct owner *owner;
+	struct file *file;
+	void (*run)(struct owner *o, struct file *file);
+};
+
+static void run_late(struct job *job)
+{
+	const struct late l = *(struct late *)job;
+
+	free(job);
+	l.run(l.owner, l.file);
+}
+
+int job_later(struct owner *o, void (*run)(struct owner *o, struct file *file), struct file *file)
+{
+	struct late *l = malloc(sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	*l = (struct late){ .job.run = run_late, .owner = o, .file = file, .run = run };
+	job_run(o, &l->job);
+	return 0;
+}
+
 static void workers_stop(struct workers *w)
 {
 	pthread_mutex_lock(&w->lock);

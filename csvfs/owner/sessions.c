@@ -17,36 +17,15 @@ static struct handle **handle_at(struct session *s, uint64_t number)
 	return at;
 }
 
-struct orphan_job {
-	struct job job;
-	struct owner *owner;
-	struct file *file;
-};
-
-static void run_orphan(struct job *job)
-{
-	struct orphan_job *j = (struct orphan_job *)job;
-
-	orphan_remove(j->owner, j->file);
-	free(j);
-}
-
 /* One open less. owner.lock is held, the last reference of the handle is gone. */
 static void handle_free(struct owner *o, struct handle *h)
 {
 	struct file *file = h->file;
-	struct orphan_job *j;
 
 	free(h);
 	o->n_handles--;
-	if (!--file->opens && file->orphan && !o->stopping && !o->grace) {
-		j = malloc(sizeof(*j));
-		if (j) {
-			*j = (struct orphan_job){ .job.run = run_orphan, .owner = o, .file = file };
-			job_run(o, &j->job); /* with our reference of the file */
-			return;
-		}
-	}
+	if (!--file->opens && file->orphan && !o->stopping && !o->grace && !job_later(o, orphan_remove, file))
+		return; /* with our reference of the file */
 	files_put(&o->files, file);
 }
 
@@ -219,33 +198,16 @@ int sessions_load(struct owner *o)
 	return 0;
 }
 
-struct grace_job {
-	struct job job;
-	struct owner *owner;
-};
-
-static void run_collect(struct job *job)
-{
-	orphans_collect(((struct grace_job *)job)->owner);
-	free(job);
-}
-
 /* After each session that is ready or gone. */
 static void grace_look(struct owner *o)
 {
-	struct grace_job *j;
-
 	owner_pump(o);
 	if (!o->grace || grant_in_grace(o->grants))
 		return;
 	o->grace = false;
 	file_lock_grace(o->locks, false);
 	locks_pump(o);
-	j = malloc(sizeof(*j));
-	if (!j)
-		return; /* orphans are then removed by the next owner */
-	*j = (struct grace_job){ .job.run = run_collect, .owner = o };
-	job_run(o, &j->job);
+	(void)orphans_collect_later(o); /* or they are removed by the next owner */
 }
 
 void session_ready(struct owner *o, struct session *s)
