@@ -135,23 +135,31 @@ static int set_all(struct request *r, struct file *file)
 		ret = set_by_rights(r, file);
 	if (!ret && q->valid & VOL_SET_KILL_PRIV)
 		ret = file_drop_set_id(file);
+	return ret;
+}
+
+/* What others have cached of the attributes is taken back, then `change` is made and committed. */
+static int change_attr(struct request *r, struct file *file, int (*change)(struct request *r, struct file *file))
+{
+	uint64_t claim;
+	int ret = claim_take(r->owner, r->session, file, VOL_RECALL_ATTR, 0, 0, &claim);
+
+	if (ret)
+		return ret;
+	ret = change(r, file);
 	if (!ret)
 		commit_wait(&r->owner->committer);
+	claim_end(r->owner, claim);
 	return ret;
 }
 
 int do_setattr(struct request *r)
 {
-	uint64_t claim;
 	HELD(h, r);
 	int ret = files_get(h.files, &question(r)->setattr.file, &h.file);
 
 	if (!ret)
-		ret = claim_take(r->owner, r->session, h.file, VOL_RECALL_ATTR, 0, 0, &claim);
-	if (ret)
-		return ret;
-	ret = set_all(r, h.file);
-	claim_end(r->owner, claim);
+		ret = change_attr(r, h.file, set_all);
 	return ret ? ret : answer_entry(r, h.file);
 }
 
@@ -256,24 +264,23 @@ static int set_xattr(struct request *r, const struct file *file)
 	return ret ? -errno : 0;
 }
 
+static int set_xattr_in_room(struct request *r, struct file *file)
+{
+	int ret;
+
+	do
+		ret = set_xattr(r, file);
+	while (room_comes(r->owner, ret));
+	return ret;
+}
+
 int do_setxattr(struct request *r)
 {
-	uint64_t claim;
 	HELD(h, r);
 	int ret = files_get(h.files, &question(r)->setxattr.file, &h.file);
 
 	/* With an ACL the mode changes, and which ACL there is goes with the attributes. */
-	if (!ret)
-		ret = claim_take(r->owner, r->session, h.file, VOL_RECALL_ATTR, 0, 0, &claim);
-	if (ret)
-		return ret;
-	do
-		ret = set_xattr(r, h.file);
-	while (room_comes(r->owner, ret));
-	if (!ret)
-		commit_wait(&r->owner->committer);
-	claim_end(r->owner, claim);
-	return ret;
+	return ret ? ret : change_attr(r, h.file, set_xattr_in_room);
 }
 
 /* --- links and directories --- */
