@@ -190,8 +190,9 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	size_t lead = (uint64_t)offset % PAGE; /* so that what is on a whole sector is on a good address of memory */
-	cleanup_free uint8_t *own = kernel_data(lead + size) ? NULL : device_buffer(lead + size);
-	uint8_t *buf = own ? own : kernel_data(lead + size);
+	uint8_t *of_thread = kernel_data(lead + size);
+	cleanup_free uint8_t *own = of_thread ? NULL : device_buffer(lead + size);
+	uint8_t *buf = of_thread ? of_thread : own;
 	ssize_t n;
 
 	(void)ino;

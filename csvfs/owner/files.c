@@ -474,7 +474,7 @@ void files_mark_unsynced(struct file *file)
 
 int files_drop_pages(struct file *file, uint64_t offset)
 {
-	off_t from = (off_t)(offset & ~(uint64_t)(MOUNT_PAGE - 1));
+	off_t from = (off_t)(offset & ~(uint64_t)(PAGE_CACHE_PAGE - 1));
 
 	if (sync_file_range(file->data_fd, from, 0,
 			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER))

@@ -12,7 +12,6 @@
 #define MOUNT_RELEASE_MS                                                                                       \
 	20000		 /* a superblock of a process that died goes within this time, or the mount is refused \
 			  */
-#define MOUNT_PAGE 4096u /* of the page cache */
 
 struct mount_options {
 	const char *device, *dir;
