@@ -113,6 +113,16 @@ def agent_on(stack, node, place):
     return agent
 
 
+@contextlib.contextmanager
+def cluster(hosts):
+    """A rig that serves, an agent on each node, and where more agents end."""
+    csvrig.private_mounts()
+    with csvrig.rig(hosts) as rig, contextlib.ExitStack() as stack:
+        rig.start()
+        rig.node(1).run('chmod', '755', MOUNT)
+        yield rig, [agent_on(stack, node, MOUNT) for node in rig.nodes], stack
+
+
 def changes(r, path, other):
     """What one node does; every name that may be something else afterwards."""
     d = os.path.dirname(path) or '.'
@@ -213,11 +223,7 @@ def test_no_questions():
     """1,000 files that another node has made: known after one look, as root and as somebody else."""
     if not csvrig.have_programs():
         return
-    csvrig.private_mounts()
-    with csvrig.rig(2) as rig, contextlib.ExitStack() as stack:
-        rig.start()
-        rig.node(1).run('chmod', '755', MOUNT)
-        a, b = (agent_on(stack, rig.node(n), MOUNT) for n in (1, 2))
+    with cluster(2) as (rig, (a, b), _stack):
         a(f'os.mkdir("q"); [put("q/%d" % i, b"x" * i) for i in range({QUIET_FILES})]; os.mkdir("l")')
         for uid in (0, 1000):
             first = b(f'pass_over("q", {QUIET_FILES}, {uid})')
@@ -306,11 +312,7 @@ def replaced_beside(a, b, c):
 def test_rights_and_times():
     if not csvrig.have_programs():
         return
-    csvrig.private_mounts()
-    with csvrig.rig(2) as rig, contextlib.ExitStack() as stack:
-        rig.start()
-        rig.node(1).run('chmod', '755', MOUNT)
-        a, b = (agent_on(stack, rig.node(n), MOUNT) for n in (1, 2))
+    with cluster(2) as (rig, (a, b), stack):
         closed_directory(a, b, rig.node(2))
         set_id_bits(a, b, rig.node(2))
         times(a, b)
@@ -329,10 +331,7 @@ def test_silent_holder():
     """Who does not answer stops only what needs it; its fencing ends the wait, and it knows nothing old when it wakes up."""
     if not csvrig.have_programs():
         return
-    csvrig.private_mounts()
-    with csvrig.rig(3) as rig, contextlib.ExitStack() as stack:
-        rig.start()
-        a, b, c = (agent_on(stack, node, MOUNT) for node in rig.nodes)
+    with cluster(3) as (rig, (a, b, c), _stack):
         a('put("f", b"x"); os.mkdir("d"); put("d/g", b"x"); put("w", b"x" * 65536)')
         eventually(lambda: has_cached(rig.node(3), c, ['f', 'w', 'none']), 10, 'it has them')
         rig.lab.ask('stop', host=rig.node(3).name, process='csvfs')
@@ -356,10 +355,7 @@ def test_silent_holder():
 def test_new_owner():
     if not csvrig.have_programs():
         return
-    csvrig.private_mounts()
-    with csvrig.rig(3) as rig, contextlib.ExitStack() as stack:
-        rig.start()
-        agents = [agent_on(stack, node, MOUNT) for node in rig.nodes]
+    with cluster(3) as (rig, agents, _stack):
         names = [f'f{i}' for i in range(20)]
         agents[0](f'[put(n, b"x") for n in {names!r}]')
         for turn, to in enumerate((2, 3, 1)):
