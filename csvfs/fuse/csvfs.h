@@ -2,7 +2,7 @@
 /*
  * The program csvfs: a volume on one node. What its files share.
  *
- * Threads: those of libfuse, which wait in session_ask() for the owner; one that connects and recovers (session.c); one per
+ * Threads: those of libfuse, one of which has the turn (kernel.c) while others wait in session_ask() for the owner; one that connects and recovers (session.c); one per
  * connection that receives; a ticker; a control thread. Order of locks: csvfs.table, inode.lock, session.lock, cache_lock. Nobody
  * waits for the owner with one of them held, nor while he uses leased extents (struct io_use).
  */
@@ -284,6 +284,16 @@ static inline struct handle *handle_of(const struct fuse_file_info *fi) { return
 /* --- file_io.c --- */
 
 bool direct_allowed(void);
+/* A read or write that is straight on the device as a whole: what it uses meanwhile. */
+struct direct_use {
+	uint64_t physical; /* on the device */
+	struct io_use use;
+	struct range_wait range;
+};
+/* Whole sectors. False: it is not so, or somebody would have to be waited for. */
+bool direct_use_begin(struct inode *i, uint64_t offset, size_t len, bool write, struct direct_use *ret);
+/* True: recalls_send() has something to send. */
+bool direct_use_end(struct inode *i, struct direct_use *u, bool write);
 /* Bytes, or negative errno. */
 ssize_t data_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset);
 enum write_how {
@@ -312,10 +322,34 @@ void path_failed(int error);
 /* inode.lock is held; sends what io_ready() gives, with the lock let go for it. */
 void recalls_send(struct inode *i);
 
+/* --- direct_io.c: direct reads and writes that no thread waits for; for who has the turn --- */
+
+/* Once the device is open. Without it (no AIO to be had) all are done by threads that wait. */
+void direct_io_start(void);
+/* When nobody receives any more: waits for what is under way. */
+void direct_io_stop(void);
+bool direct_io_works(void);
+/* True: `req` is answered when it is done. `how`: enum write_how. */
+bool direct_io_read(fuse_req_t req, struct handle *h, size_t len, uint64_t offset);
+bool direct_io_write(fuse_req_t req, struct handle *h, const uint8_t *data, size_t len, uint64_t offset, uint32_t how);
+/* More than a few were begun, and the device does not know. */
+bool direct_io_many(void);
+/* Begins what was collected and answers what is done. False: there was nothing to answer. The turn may be passed on in it. */
+bool direct_io_go_on(void);
+/* Sleeps until there is something to be received from `fd`, or something is done. A point of cancellation. */
+void direct_io_sleep(int fd);
+
 /* --- kernel.c --- */
 
 /* Once it is mounted, before it serves. */
 int kernel_hook(struct fuse_session *se);
+/*
+ * One thread has the turn: it receives, and what can be done without waiting it does itself, one request after the other. Whoever
+ * is about to wait for anything (the owner, the device, another request) passes the turn on first, to a thread that has nothing to
+ * do. Other threads than those of libfuse never have it.
+ */
+bool turn_is_mine(void);
+void turn_pass(void);
 /* Of the FUSE_WRITE this thread serves: the writer must not leave set-id bits. */
 bool kernel_kills_priv(void);
 /*

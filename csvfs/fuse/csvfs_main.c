@@ -213,6 +213,7 @@ static int mount_and_serve(void)
 		error = start_threads();
 	if (!error)
 		error = serve();
+	direct_io_stop();
 	fuse_session_unmount(csvfs.fuse);
 	return error;
 }
@@ -368,6 +369,7 @@ int csvfs_main(int argc, char **argv)
 	pthread_mutex_init(&csvfs.root->lock, NULL);
 	pthread_cond_init(&csvfs.root->changed, NULL);
 	signals_mask(SIG_BLOCK);
+	direct_io_start();
 	error = caching_start();
 	if (!error)
 		error = session_start();

@@ -226,6 +226,87 @@ static void piece_begin(struct inode *i, uint64_t offset, uint64_t length, bool 
 		 write && ret->kind == PIECE_PARTIAL);
 }
 
+static bool overlaps_any(const struct inode *i, const struct range_wait *r)
+{
+	for (const struct range_wait *o = i->ranges; o; o = o->next)
+		if (o->from < r->to && r->from < o->to)
+			return true;
+	return false;
+}
+
+static void range_of(struct range_wait *r, uint64_t offset, uint64_t length)
+{
+	const uint32_t sector = csvfs.device.sector;
+
+	r->from = offset / sector * sector;
+	r->to = (offset + length + sector - 1) / sector * sector;
+}
+
+static void range_add(struct inode *i, struct range_wait *r)
+{
+	r->next = i->ranges;
+	i->ranges = r;
+}
+
+static void range_remove(struct inode *i, struct range_wait *r)
+{
+	struct range_wait **at = &i->ranges;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	pthread_cond_broadcast(&i->changed);
+}
+
+/* inode.lock is held. */
+static bool use_whole(struct inode *i, uint64_t offset, size_t len, bool write, struct direct_use *u)
+{
+	struct extent_piece p;
+
+	range_of(&u->range, offset, len);
+	if (!direct_allowed() || offset > i->end || len > i->end - offset || (write && overlaps_any(i, &u->range)) ||
+	    !extent_map_find(&i->map, offset, len, write, csvfs.device.sector, &p, 1) || p.kind != PIECE_DIRECT || p.length != len)
+		return false;
+	u->physical = p.physical;
+	io_begin(&i->drain, &u->use, offset, len, false);
+	if (write)
+		range_add(i, &u->range);
+	return true;
+}
+
+bool direct_use_begin(struct inode *i, uint64_t offset, size_t len, bool write, struct direct_use *ret)
+{
+	bool done;
+
+	pthread_mutex_lock(&i->lock);
+	done = use_whole(i, offset, len, write, ret);
+	pthread_mutex_unlock(&i->lock);
+	return done;
+}
+
+/* Before the use ends: a recall that waits for it tells the time. Also a failed write may have changed something. */
+static void note_write(struct inode *i)
+{
+	i->dirty = i->needs_flush = true;
+	i->mtime_ns = now_ns();
+}
+
+bool direct_use_end(struct inode *i, struct direct_use *u, bool write)
+{
+	bool recalls;
+
+	pthread_mutex_lock(&i->lock);
+	if (write) {
+		note_write(i);
+		range_remove(i, &u->range);
+	}
+	recalls = io_end(&i->drain, &u->use);
+	if (!i->drain.n_uses)
+		pthread_cond_broadcast(&i->changed);
+	pthread_mutex_unlock(&i->lock);
+	return recalls;
+}
+
 /* inode.lock is held, and let go meanwhile when a recall is answered. */
 static void piece_ended(struct inode *i, struct io_use *use)
 {
@@ -387,37 +468,20 @@ ssize_t data_read(struct handle *h, uint8_t *buf, size_t len, uint64_t offset)
 
 /* --- write --- */
 
-static bool overlaps_any(const struct inode *i, const struct range_wait *r)
-{
-	for (const struct range_wait *o = i->ranges; o; o = o->next)
-		if (o->from < r->to && r->from < o->to)
-			return true;
-	return false;
-}
-
 static void range_lock(struct inode *i, struct range_wait *r, uint64_t offset, uint64_t length)
 {
-	const uint32_t sector = csvfs.device.sector;
-
-	r->from = offset / sector * sector;
-	r->to = (offset + length + sector - 1) / sector * sector;
+	range_of(r, offset, length);
 	pthread_mutex_lock(&i->lock);
 	while (overlaps_any(i, r))
 		pthread_cond_wait(&i->changed, &i->lock);
-	r->next = i->ranges;
-	i->ranges = r;
+	range_add(i, r);
 	pthread_mutex_unlock(&i->lock);
 }
 
 static void range_unlock(struct inode *i, struct range_wait *r)
 {
-	struct range_wait **at = &i->ranges;
-
 	pthread_mutex_lock(&i->lock);
-	while (*at != r)
-		at = &(*at)->next;
-	*at = r->next;
-	pthread_cond_broadcast(&i->changed);
+	range_remove(i, r);
 	pthread_mutex_unlock(&i->lock);
 }
 
@@ -456,10 +520,8 @@ static int direct_write(struct inode *i, const struct extent_piece *p, uint8_t *
 	const uint64_t since = clock_us(CLOCK_MONOTONIC);
 	int error = piece_io(p, buf, true);
 
-	/* Before the use ends: a recall that waits for it tells the time. Also a failed write may have changed something. */
 	pthread_mutex_lock(&i->lock);
-	i->dirty = i->needs_flush = true;
-	i->mtime_ns = now_ns();
+	note_write(i);
 	piece_ended(i, use);
 	pthread_mutex_unlock(&i->lock);
 	if (!error)

@@ -187,7 +187,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void read_and_wait(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, const struct fuse_file_info *fi)
 {
 	size_t lead = (uint64_t)offset % PAGE; /* so that what is on a whole sector is on a good address of memory */
 	uint8_t *of_thread = kernel_data(lead + size);
@@ -195,7 +195,6 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 	uint8_t *buf = of_thread ? of_thread : own;
 	ssize_t n;
 
-	(void)ino;
 	if (!buf) {
 		fuse_reply_err(req, ENOMEM);
 		return;
@@ -210,6 +209,14 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, (const char *)buf + lead, (size_t)n);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	if (fi->lock_owner && direct_io_read(req, handle_of(fi), size, (uint64_t)offset))
+		return;
+	turn_pass();
+	read_and_wait(req, ino, size, offset, fi);
 }
 
 static uint32_t how_to_write(const struct fuse_file_info *fi, const struct handle *h)
@@ -228,14 +235,19 @@ static uint32_t how_to_write(const struct fuse_file_info *fi, const struct handl
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
-	uint8_t *data = kernel_data(size); /* then it is not in buf (kernel.c) */
-	ssize_t n = handle_check(h);
+	uint8_t *apart = kernel_data(size), *data = apart ? apart : (uint8_t *)(uintptr_t)buf; /* kernel.c */
+	const uint32_t how = how_to_write(fi, h);
+	ssize_t n;
 
 	(void)ino;
+	if (direct_io_write(req, h, data, size, (uint64_t)offset, how))
+		return;
+	turn_pass();
 	if (fi->writepage)
 		pages_used(h->inode);
+	n = handle_check(h);
 	if (size && !n)
-		n = data_write(h, data ? data : (uint8_t *)(uintptr_t)buf, size, (uint64_t)offset, how_to_write(fi, h));
+		n = data_write(h, data, size, (uint64_t)offset, how);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else

@@ -7,7 +7,9 @@
  * where it lies. libfuse has the rest.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -33,7 +35,9 @@ static _Thread_local struct {
 	uint32_t opcode, write_flags;
 	uint8_t *memory; /* VOL_IO_MAX bytes */
 	bool apart;	 /* the data of a write are there */
-} serving;
+	bool turn;
+	int fd; /* that this thread has made one that does not block */
+} serving = { .fd = -1 };
 
 bool kernel_kills_priv(void) { return serving.write_flags & FUSE_WRITE_KILL_SUIDGID; }
 
@@ -51,12 +55,12 @@ struct room {
 static struct {
 	pthread_mutex_t lock;
 	struct room *free;
-	pthread_key_t key; /* gives a thread's memory back at its end */
+	pthread_key_t key; /* gives a thread's memory and its turn back at its end */
 } rooms = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void give_room(void *data)
+static void give_room(void *memory)
 {
-	struct room *r = data;
+	struct room *r = memory;
 
 	pthread_mutex_lock(&rooms.lock);
 	r->next = rooms.free;
@@ -99,13 +103,52 @@ static bool has_memory(void)
 		more_rooms();
 		r = free_room();
 	}
-	if (!r || pthread_setspecific(rooms.key, r)) {
-		if (r)
-			give_room(r);
-		return false;
-	}
 	serving.memory = (uint8_t *)r;
-	return true;
+	return r != NULL;
+}
+
+/* --- the turn --- */
+
+static sem_t turn;
+
+bool turn_is_mine(void) { return serving.turn; }
+
+void turn_pass(void)
+{
+	if (!serving.turn)
+		return;
+	serving.turn = false;
+	sem_post(&turn);
+}
+
+/* Waiting for it is a point of cancellation. */
+static void turn_take(void)
+{
+	int state;
+
+	if (serving.turn)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	while (sem_wait(&turn))
+		;
+	serving.turn = true;
+	pthread_setcancelstate(state, NULL);
+}
+
+/* A thread of libfuse's ends: there are too many, or it was cancelled. */
+static void thread_ends(void *unused)
+{
+	(void)unused;
+	if (serving.memory)
+		give_room(serving.memory);
+	serving.memory = NULL;
+	turn_pass();
+}
+
+/* Of these, what the node has cached or may do itself is done with the turn; the rest passes it on (session_ask()). */
+static bool keeps_turn(uint32_t opcode)
+{
+	return opcode == FUSE_READ || opcode == FUSE_WRITE || opcode == FUSE_GETATTR || opcode == FUSE_LOOKUP;
 }
 
 /* --- requests --- */
@@ -139,16 +182,61 @@ static ssize_t receive_apart(int fd, void *buf)
 	return n;
 }
 
-static ssize_t receive(int fd, void *buf, size_t len, void *user)
+static ssize_t receive_now(int fd, void *buf, size_t len)
 {
 	const struct fuse_in_header *h = buf;
 	ssize_t n;
 
-	(void)user;
 	serving.apart = has_memory() && len >= BEFORE_DATA + VOL_IO_MAX;
 	n = serving.apart ? receive_apart(fd, buf) : read(fd, buf, len);
 	if (n >= (ssize_t)sizeof(*h))
 		look(h, h + 1, (size_t)n - sizeof(*h));
+	return n;
+}
+
+static bool does_not_block(int fd)
+{
+	int flags = serving.fd == fd ? O_NONBLOCK : fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_NONBLOCK || !fcntl(fd, F_SETFL, flags | O_NONBLOCK)))
+		serving.fd = fd;
+	return serving.fd == fd;
+}
+
+static ssize_t receive_with_turn(int fd, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (direct_io_many())
+		direct_io_go_on();
+	for (;;) {
+		turn_take(); /* also again: going on may have passed it on */
+		n = receive_now(fd, buf, len);
+		if (n >= 0 || errno != EAGAIN)
+			break;
+		if (!direct_io_go_on())
+			direct_io_sleep(fd);
+	}
+	if (n < 0 || !keeps_turn(serving.opcode))
+		turn_pass();
+	return n;
+}
+
+/* Only while it waits may libfuse cancel it: what it does otherwise it does to the end. */
+static ssize_t receive(int fd, void *buf, size_t len, void *user)
+{
+	ssize_t n;
+	int state, error;
+
+	(void)user;
+	if (pthread_setspecific(rooms.key, &serving) || !direct_io_works() || !does_not_block(fd))
+		return receive_now(fd, buf, len);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	turn_take();
+	n = receive_with_turn(fd, buf, len);
+	error = errno;
+	pthread_setcancelstate(state, NULL);
+	errno = error;
 	return n;
 }
 
@@ -214,7 +302,10 @@ static ssize_t send(int fd, struct iovec *iov, int count, void *user)
 int kernel_hook(struct fuse_session *se)
 {
 	static const struct fuse_custom_io io = { .writev = send, .read = receive };
-	int error = pthread_key_create(&rooms.key, give_room);
+	int error = pthread_key_create(&rooms.key, thread_ends);
+
+	if (!error && sem_init(&turn, 0, 1))
+		error = errno;
 
 	return error ? -error : fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }

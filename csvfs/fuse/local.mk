@@ -5,6 +5,7 @@ libcsvfs_fuse_a_SOURCES = \
 	csvfs/fuse/caching.c \
 	csvfs/fuse/csvfs.h \
 	csvfs/fuse/csvfs_main.c \
+	csvfs/fuse/direct_io.c \
 	csvfs/fuse/file_io.c \
 	csvfs/fuse/file_ops.c \
 	csvfs/fuse/inode.c \

@@ -171,6 +171,7 @@ int session_ask(struct call *c)
 {
 	int ret;
 
+	turn_pass();
 	pthread_mutex_lock(&s->lock);
 	ret = wait_for_room(c);
 	if (!ret) {
@@ -218,8 +219,10 @@ struct vol_fid session_root(void)
 	struct vol_fid root;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->has_root && !s->given_up && !s->stopping)
+	while (!s->has_root && !s->given_up && !s->stopping) {
+		turn_pass();
 		pthread_cond_wait(&s->changed, &s->lock);
+	}
 	root = s->root;
 	pthread_mutex_unlock(&s->lock);
 	return root;

@@ -4,6 +4,8 @@
 libcsvfs_io_a_SOURCES = \
 	csvfs/io/device.c \
 	csvfs/io/device.h \
+	csvfs/io/device_queue.c \
+	csvfs/io/device_queue.h \
 	csvfs/io/extents.c \
 	csvfs/io/extents.h \
 	csvfs/io/io_count.h \
