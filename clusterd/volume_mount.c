@@ -44,8 +44,8 @@ static int write_note(const struct volume_mount *m)
 	f = fopen(new, "we");
 	if (!f)
 		return -errno;
-	n = fprintf(f, "%u %llu %llu %llu %s\n", m->id, (unsigned long long)m->number, (unsigned long long)m->cluster,
-		    (unsigned long long)m->run, m->dir);
+	n = fprintf(f, "%u %llu %llu %llu %s\n%s\n", m->id, (unsigned long long)m->number, (unsigned long long)m->cluster,
+		    (unsigned long long)m->run, m->dir, m->device);
 	if (fclose(f) || n < 0)
 		return -EIO;
 	return rename(new, path) ? -errno : 0;
@@ -53,7 +53,7 @@ static int write_note(const struct volume_mount *m)
 
 static bool read_note(struct volume_mount *m, const struct mount_surroundings *around, const char *file)
 {
-	char path[2 * VOLUME_PATH_SIZE], dir[MOUNT_DIR_SIZE];
+	char path[2 * VOLUME_PATH_SIZE], dir[MOUNT_DIR_SIZE], device[TEXT_SIZE] = "";
 	size_t len = strlen(file) - strlen(NOTE_SUFFIX);
 	unsigned long long number, cluster, run;
 	cleanup_file FILE *f = NULL;
@@ -63,11 +63,13 @@ static bool read_note(struct volume_mount *m, const struct mount_surroundings *a
 	f = fopen(path, "re");
 	if (!f || fscanf(f, "%u %llu %llu %llu %511[^\n]", &id, &number, &cluster, &run, dir) != 5 || len >= NAME_SIZE)
 		return false;
+	(void)!fscanf(f, " %255[^\n]", device); /* clusterd before 2026-12 did not note it; its csvfs had no need for it */
 	text_copy_n(path, sizeof(path), file, len);
 	if (mount_init(m, around, id, number, cluster, path))
 		return false;
 	m->run = run;
 	text_copy(m->dir, sizeof(m->dir), dir);
+	text_copy(m->device, sizeof(m->device), device);
 	return true;
 }
 
@@ -201,7 +203,7 @@ static void ended(struct volume_mount *m)
 {
 	char words[TEXT_SIZE], text[TEXT_SIZE];
 
-	unwatch(m);
+	m->alive = m->lingers = false;
 	detach_dead(m);
 	if (m->ending || m->killed) {
 		log_notice("volume_unmounted", "volume=%s dir=%s", m->name, log_quote(m->dir));
@@ -219,13 +221,29 @@ static void ended(struct volume_mount *m)
 		finish(m);
 }
 
+/*
+ * Its process is gone. What it has given to the device may still be under way, if somebody looked at its memory just when it ended:
+ * until that is over the run counts as one that lives, so nobody is told otherwise and no other begins.
+ */
+static void gone(struct volume_mount *m)
+{
+	unwatch(m);
+	if (!volume_device_held(m->device)) {
+		ended(m);
+		return;
+	}
+	m->alive = m->lingers = true;
+	log_warning("volume_lingers", "volume=%s device=%s why=%s", m->name, log_quote(m->device),
+		    log_quote("csvfs has ended, and the device has not answered all that it was asked"));
+}
+
 static int32_t on_end(int32_t fd, int32_t events, void *data)
 {
 	struct volume_mount *m = data;
 
 	(void)fd;
 	(void)events;
-	ended(m);
+	gone(m);
 	m->around->changed(m->around->user);
 	return 0;
 }
@@ -238,9 +256,11 @@ int mount_watch(struct volume_mount *m)
 		error = qb_loop_poll_add(m->around->loop, QB_LOOP_HIGH, m->process.pidfd, POLLIN, m, on_end);
 	if (error) {
 		volume_process_close(&m->process);
-		if (error == -ESRCH)
-			m->run++;
 		m->numbered = false;
+		if (error == -ESRCH && volume_device_held(m->device))
+			m->alive = m->lingers = true;
+		else if (error == -ESRCH)
+			m->run++;
 		return error;
 	}
 	m->alive = m->moved = true;
@@ -323,7 +343,7 @@ void mount_start(struct volume_mount *m, uint64_t now_ms)
 
 void mount_kill(struct volume_mount *m)
 {
-	if (!m->alive || m->killed)
+	if (!m->alive || m->lingers || m->killed)
 		return;
 	m->killed = true;
 	log_warning("volume_killed", "volume=%s dir=%s", m->name, log_quote(m->dir));
@@ -496,6 +516,11 @@ void mount_tick(struct volume_mount *m, uint64_t now_ms, const struct mount_owne
 {
 	if (!m->alive)
 		return;
+	if (m->lingers) {
+		if (!volume_device_held(m->device))
+			ended(m);
+		return;
+	}
 	if (volume_process_dying(&m->process)) {
 		abort_dying(m);
 		return; /* its pidfd tells when it has ended */

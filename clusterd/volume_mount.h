@@ -52,7 +52,8 @@ struct volume_mount {
 	uint32_t pause_max_ms;
 	uint64_t run;    /* number of the csvfs that runs, or is to be started next; lower ones have ended. 0: none yet */
 	bool numbered;   /* `run` was given for the next start */
-	bool alive;      /* its process */
+	bool alive;      /* its process, or what that has begun to write */
+	bool lingers;    /* only the latter */
 	bool ending;     /* it is to be unmounted and forgotten */
 	bool gone;       /* that has happened */
 	bool killed;     /* by mount_kill(): no sign of trouble */

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -155,4 +157,21 @@ bool volume_served(const char *dir)
 	if (proc)
 		closedir(proc);
 	return found;
+}
+
+bool volume_device_held(const char *device)
+{
+	char line[LINE_SIZE], file[64], at[64];
+	cleanup_file FILE *f = NULL;
+	struct stat st;
+	bool held = false;
+
+	if (stat(device, &st))
+		return false;
+	snprintf(file, sizeof(file), "%02x:%02x:%lu", major(st.st_dev), minor(st.st_dev), (unsigned long)st.st_ino);
+	f = fopen("/proc/locks", "re");
+	/* proc_locks(5): number, kind, ADVISORY, READ or WRITE, process (-1: none), file, from, to; "->" before who waits. */
+	while (f && !held && fgets(line, sizeof(line), f))
+		held = sscanf(line, "%*s OFDLCK %*s WRITE %*s %63s", at) == 1 && !strcmp(at, file);
+	return !f || held;
 }

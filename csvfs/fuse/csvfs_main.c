@@ -340,6 +340,10 @@ static int prepare(void)
 	if (error)
 		return fail(csvfs.device_path, error,
 			    error == -EROFS ? "the device is read-only; look at what exports it" : "");
+	error = device_hold(&csvfs.device);
+	if (error)
+		return fail(csvfs.device_path, error, error == -EBUSY ? "another csvfs of this host has it, or one that ended has "
+									"asked for something that the device has not answered yet" : "");
 	error = trailer_find(&csvfs.trailer, &csvfs.device, &csvfs.header, why, sizeof(why));
 	if (error)
 		return fail(csvfs.device_path, error, why);

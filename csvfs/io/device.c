@@ -84,6 +84,15 @@ void device_close(struct device *d)
 	d->fd = -1;
 }
 
+int device_hold(const struct device *d)
+{
+	struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (!fcntl(d->fd, F_OFD_SETLK, &all))
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
 /* A device may have grown since device_refresh(): what lies beyond is looked at before it is refused. */
 static int check_range(const struct device *d, const void *buf, size_t len, uint64_t at)
 {

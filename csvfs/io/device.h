@@ -40,6 +40,11 @@ int device_drop_cache(const struct device *d);
  * mounted.
  */
 bool device_uncached(const struct device *d, uint64_t offset, uint64_t length);
+/*
+ * For one csvfs of this host: until it is closed here and all that was asked of it has ended, also what its process did not live to
+ * see. -EBUSY: that is somebody else. By a lock of the open file (fcntl(2), F_OFD_SETLK), which every request under way keeps open.
+ */
+int device_hold(const struct device *d);
 /* Nobody else has it open exclusively or mounted, in whatever mount namespace: 0, or -EBUSY. */
 int device_is_free(const char *path);
 /* Aligned for O_DIRECT on any device (4096); free(3) it. */
