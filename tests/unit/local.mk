@@ -26,6 +26,7 @@ unit_tests += \
 	tests/unit/test_csvfs_recover \
 	tests/unit/test_csvfs_session \
 	tests/unit/test_device \
+	tests/unit/test_device_queue \
 	tests/unit/test_extent_map \
 	tests/unit/test_extents \
 	tests/unit/test_fence \
