@@ -17,7 +17,7 @@
 #include "units.h"
 
 #define LONGEST (64u << 10) /* bytes; the time of longer ones is the device's, and threads copy them at a time */
-#define MANY 16u	    /* are given to the device before more are received */
+#define MANY 4u  /* are given to the device before more are received: with more it has nothing to do meanwhile */
 
 struct direct_io {
 	struct direct_io *next; /* that is free, or to be gone on with */
