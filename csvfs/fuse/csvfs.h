@@ -2,9 +2,10 @@
 /*
  * The program csvfs: a volume on one node. What its files share.
  *
- * Threads: those of libfuse, one of which has the turn (kernel.c) while others wait in session_ask() for the owner; one that connects and recovers (session.c); one per
- * connection that receives; a ticker; a control thread. Order of locks: csvfs.table, inode.lock, session.lock, cache_lock. Nobody
- * waits for the owner with one of them held, nor while he uses leased extents (struct io_use).
+ * Threads: those of libfuse, one of which has the turn (kernel.c) while others wait in session_ask() for the owner; one that
+ * connects and recovers (session.c); one per connection that receives; a ticker; a control thread. Order of locks: csvfs.table,
+ * inode.lock, session.lock, cache_lock. Nobody waits for the owner with one of them held, nor while he uses leased extents
+ * (struct io_use).
  */
 #ifndef CSVFS_FUSE_CSVFS_H
 #define CSVFS_FUSE_CSVFS_H

@@ -13,6 +13,7 @@
 
 #define TICK_MS 200
 #define TOUCH_MS 1000
+#define IS_HELD "another csvfs of this host has it, or one that ended asked for something that the device has not answered yet"
 #define THREADS_MAX 96
 #define THREADS_IDLE 40 /* a thread that is one too many ends: more than what is under way at a common depth of queues */
 /* Asynchronous direct I/O, and pages: the kernel's own is 12, however deep the queue is. Less than threads: others get through. */
@@ -342,8 +343,7 @@ static int prepare(void)
 			    error == -EROFS ? "the device is read-only; look at what exports it" : "");
 	error = device_hold(&csvfs.device);
 	if (error)
-		return fail(csvfs.device_path, error, error == -EBUSY ? "another csvfs of this host has it, or one that ended has "
-									"asked for something that the device has not answered yet" : "");
+		return fail(csvfs.device_path, error, error == -EBUSY ? IS_HELD : "");
 	error = trailer_find(&csvfs.trailer, &csvfs.device, &csvfs.header, why, sizeof(why));
 	if (error)
 		return fail(csvfs.device_path, error, why);

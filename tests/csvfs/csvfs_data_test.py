@@ -173,13 +173,14 @@ def while_another_waits(rig, a, _b):
     rig.lab.ask('stop', host=owner.name, process='csvfs-owner')
     try:
         a(f'import threading; t = threading.Thread(target=wr, args=("f", b"waits", {512 * MIB})); t.start()')
+        a('names = [threading.Thread(target=os.path.exists, args=("absent-%d" % k,)) for k in range(20)]; [n.start() for n in names]')
         check_equal(a('wr("f", b"2" * 4096, 0)'), 4096, 'what is lent is written meanwhile')
         check_equal(a('rd("f", 1, 0) + rd("f", 1, 4095)'), b'22', 'and read')
-        check_equal(a('t.is_alive()'), True, 'the other one waits')
+        check_equal(a('t.is_alive() and all(n.is_alive() for n in names)'), True, 'the others wait')
     finally:
         rig.lab.ask('cont', host=owner.name, process='csvfs-owner')
         owner.owner.send_signal(signal.SIGCONT)  # nsenter stops with its child, and would not reap it
-    a('t.join()')
+    a('t.join(); [n.join() for n in names]')
     check_equal(a(f'rd("f", 5, {512 * MIB})'), b'waits', 'and is written then')
     a('cl("f")')
 
@@ -321,6 +322,29 @@ def no_shared_maps(rig, _a, b):
     node.wait_client()
 
 
+def without_aio(rig, _a, _b):
+    """As where asynchronous I/O is not to be had: every request has its thread."""
+    node = rig.node(2)
+    node.end_client()
+    node.client_prefix = [csvrig.tool('without'), 'io_setup']
+    node.start_client()
+    node.wait_client()
+    with open(f'{rig.logs}/client-{node.name}.log', encoding='ascii', errors='replace') as f:
+        check('no asynchronous I/O' in f.read(), 'csvfs does not say that there is no asynchronous I/O')
+    alone, other = agent_on(rig, 2, 'without_aio'), agent_on(rig, 3, 'without_aio')
+    in_parallel(rig, alone, other)
+    while_another_waits(rig, alone, other)
+    alone('op("f", "f"); wr("f", b"d" * 4096, 0)')
+    read = counted(node, 'direct_read_bytes', lambda: alone('[rd("f", 4096, 0) for _ in range(50)] and None'))
+    check_equal(read, 50 * 4096, 'bytes of direct reads')
+    alone.close()
+    other.close()
+    node.end_client()
+    node.client_prefix = []
+    node.start_client()
+    node.wait_client()
+
+
 def owner_loses_power(rig, a, b):
     """What the owner wrote for a node, without a sync: into a hole, over what is only allocated, and at the end."""
     a(f'put("hole", b""); os.truncate("hole", {MIB}); falloc("-l", "{MIB}", "room"); put("end", b"x" * 5000)')
@@ -342,9 +366,9 @@ def owner_loses_power(rig, a, b):
     a('[cl(f) for f in ("hole", "room", "end")]')
 
 
-# synced_mapping and no_shared_maps take node 2's csvfs away from under the agent.
+# The last three take node 2's csvfs away from under the agent.
 LIST = [thin, becomes_direct, page_in_the_way, in_parallel, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written,
-        sqlite, owner_loses_power, synced_mapping, no_shared_maps]
+        sqlite, owner_loses_power, synced_mapping, no_shared_maps, without_aio]
 
 
 def test_data():

@@ -132,7 +132,7 @@ class Node:
         self.owner = None
         self.incarnation = 0    # of the client that runs or ran last
         self.redirected = False
-        self.client_options = []
+        self.client_options, self.client_prefix = [], []
 
     # -- the host
 
@@ -300,7 +300,7 @@ class Rig:
                 '--node', node.n, '--epoch', epoch, '--listen', f'{node.address}:{PORT}']
 
     def client_argv(self, node):
-        return [program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
+        return [*node.client_prefix, program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
                 '--node', node.n, '--incarnation', node.incarnation, *node.client_options, MOUNT]
 
     def format(self):

@@ -6,6 +6,7 @@ test_tools += \
 	tests/csvfs/csvload \
 	tests/csvfs/csvsan \
 	tests/csvfs/posix_suite \
+	tests/csvfs/without \
 	$(NULL)
 tests_csvfs_csvload_SOURCES = \
 	tests/csvfs/load/csvload.h \
@@ -26,6 +27,7 @@ tests_csvfs_posix_suite_SOURCES = \
 # The checks are programs of their own: no main of the unit tests.
 tests_csvfs_csvload_LDADD =
 tests_csvfs_posix_suite_LDADD =
+tests_csvfs_without_LDADD =
 
 root_tests += \
 	tests/csvfs/csvfs_cached_test.py \

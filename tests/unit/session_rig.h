@@ -15,6 +15,7 @@ struct csvfs csvfs;
 int recover_session(void) { return 0; }
 void recover_lost(void) {}
 void device_again(void) {}
+void turn_pass(void) {}
 
 /* What the owner does with a question or a RECALLED; false: the connection ends. Each connection has its thread. */
 static bool answer(struct link *l, const struct vol_message *q);
