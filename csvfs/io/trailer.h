@@ -14,7 +14,7 @@
  *
  * What a record says is in its first 512 bytes, the smallest sector: a write that is torn leaves the old or the new one.
  *
- * On a device that grew, the trailer of the old end stays valid until csvfs-admin has made the new one. It is found behind
+ * On a device that grew, the trailer of the old end stays valid until trailer_move() has made the new one. It is found behind
  * the end of the file system, whose superblock tells its size; the header tells its own place, so a stale one (a copy of a
  * smaller device) is recognised, and one that was moved tells where to.
  */

@@ -135,12 +135,14 @@ static int put_pages(struct committer *c, uint32_t first, uint32_t n)
 	uint64_t before = atomic_load(&c->pages_written);
 	int ret = 0;
 
+	pthread_rwlock_rdlock(&c->owner->trailer_lock);
 	if (before + n - atomic_load(&c->pages_flushed) > UNFLUSHED_MAX) {
 		ret = device_flush(t->device);
 		pages_flushed(c, before);
 	}
 	if (!ret)
 		ret = trailer_write_pages(t, first, n, c->pages);
+	pthread_rwlock_unlock(&c->owner->trailer_lock);
 	atomic_store(&c->pages_written, before + n);
 	return ret;
 }

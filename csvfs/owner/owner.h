@@ -140,6 +140,8 @@ struct owner {
 	pthread_cond_t names_changed;
 	struct name_lock *names;
 
+	pthread_rwlock_t trailer_lock; /* who reads or writes the trailer keeps it from being moved; no lock is taken within */
+
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* something a claim, a WELCOME or the end waits for */
 	struct grant_table *grants;
@@ -264,6 +266,8 @@ void recall_answered(struct owner *o, struct session *s, const struct vol_messag
 
 /* Ends the process at once, with the superblock shut down: nothing of this owner reaches the device any more [I10a]. */
 void owner_fence(struct owner *o, const char *why, int error) __attribute__((noreturn));
+/* mount_verify(), while the trailer stays where it is. Any thread. */
+int owner_verify(struct owner *o);
 /* After a failed operation: a device that is gone or a file system in error is the end of this owner. Returns `error`.
  */
 int owner_check(struct owner *o, int error);

@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "csvfs/owner/owner.h"
+#include "csvfs/owner/rights.h"
 #include "text.h"
 
 #define LOOK_MS 500		/* the clock is looked at this often at least */
@@ -116,6 +117,136 @@ static int trim(struct owner *o, char *text, size_t size)
 	return is_stopping(o) ? -ECANCELED : 0;
 }
 
+/* --- growing --- */
+
+/* Linux: fs/ext4/ext4.h; fs/xfs/libxfs/xfs_fs.h, struct xfs_growfs_data. */
+#define RESIZE_EXT4 _IOW('f', 16, uint64_t)
+struct xfs_growth {
+	uint64_t blocks;
+	uint32_t imax_pct;
+};
+#define RESIZE_XFS _IOW('X', 110, struct xfs_growth)
+
+/*
+ * The new one is whole, and the old one says where it is, before the file system may grow over that; nobody writes to either
+ * meanwhile. Once the new one has a header it is the one that is found: when it cannot be known whether it has, and it cannot be
+ * taken away, this owner must write to neither any more.
+ */
+static int move_trailer(struct owner *o, char *text, size_t size)
+{
+	struct trailer to = { 0 };
+	int ret, gone = 0;
+
+	pthread_rwlock_wrlock(&o->trailer_lock);
+	ret = mount_verify(&o->mount);
+	if (!ret)
+		ret = trailer_move(&to, &o->mount.trailer, &o->mount.header);
+	if (!ret) {
+		o->mount.trailer = to;
+		o->mount.header.at = to.at;
+	} else if (to.at && ret != -EALREADY) {
+		gone = trailer_write_header(&o->mount.trailer, &o->mount.header);
+		if (!gone)
+			gone = trailer_erase(&to);
+	}
+	if (gone)
+		owner_fence(o, "a trailer at the new end of the device was begun, and cannot be taken away", gone);
+	pthread_rwlock_unlock(&o->trailer_lock);
+	if (ret == -EALREADY)
+		return 0;
+	if (ret == -ESTALE)
+		owner_fence(o, "another owner has come, though this one was not asked to end", ret);
+	if (ret)
+		snprintf(text, size, "its trailer cannot be written at the new end of the device: %s; the old one is still good",
+			 strerror(-ret));
+	return ret;
+}
+
+static int resize(struct owner *o, const struct superblock *s, uint64_t blocks)
+{
+	struct xfs_growth xfs = { .blocks = blocks, .imax_pct = s->imax_pct };
+	int ret = 0;
+
+	if (s->kind == SUPERBLOCK_XFS)
+		return ioctl(o->mount.root_fd, RESIZE_XFS, &xfs) ? -errno : 0;
+	ret = rights_resize(true);
+	if (ret)
+		return ret;
+	if (ioctl(o->mount.root_fd, RESIZE_EXT4, &blocks))
+		ret = -errno;
+	if (rights_resize(false))
+		owner_fence(o, "rights that no request may use", EPERM);
+	return ret;
+}
+
+/* To the size that the device has now; what was interrupted goes on where it ended. */
+static int grow(struct owner *o, char *text, size_t size)
+{
+	struct superblock s;
+	uint64_t blocks;
+	int ret = device_refresh(&o->mount.device);
+
+	if (!ret)
+		ret = move_trailer(o, text, size);
+	if (!ret)
+		ret = superblock_read(&o->mount.device, &s);
+	if (ret)
+		return ret;
+	blocks = s.block ? o->mount.trailer.at / s.block : 0;
+	tell(o, 0, s.size);
+	if (blocks * s.block <= s.size)
+		return 0;
+	ret = resize(o, &s, blocks);
+	/* What is left is less than an allocation group may be. */
+	if (ret == -EINVAL && s.kind == SUPERBLOCK_XFS && o->mount.trailer.at - s.size < TRAILER_SIZE)
+		return 0;
+	if (ret == -EPERM && s.kind == SUPERBLOCK_EXT4)
+		snprintf(text, size,
+			 "an ext4 in use is grown with the capability CAP_SYS_RESOURCE, which this system does not give; "
+			 "stop the volume, csvfs-admin grow DEVICE, start it");
+	else if (ret)
+		snprintf(text, size, "its file system cannot be grown: %s; it is good, at its old size", strerror(-ret));
+	else
+		tell(o, 0, blocks * s.block);
+	return ret;
+}
+
+/* --- checking --- */
+
+/* What can be known of a file system that is in use: what the kernel has noted, and all that is csvfs' own. */
+static int check(struct owner *o, char *text, size_t size)
+{
+	struct trailer_session *sessions = calloc(VOL_SESSION_MAX, sizeof(*sessions));
+	struct superblock s;
+	const char *unfit;
+	int ret = sessions ? 0 : -ENOMEM;
+
+	if (!ret)
+		ret = owner_verify(o);
+	pthread_rwlock_rdlock(&o->trailer_lock);
+	if (!ret)
+		ret = trailer_read_sessions(&o->mount.trailer, sessions);
+	pthread_rwlock_unlock(&o->trailer_lock);
+	free(sessions);
+	if (ret) {
+		snprintf(text, size, "its owner record or the list of sessions: %s",
+			 ret == -EBADMSG ? "damaged" : strerror(-ret));
+		return ret;
+	}
+	ret = superblock_read(&o->mount.device, &s);
+	unfit = ret ? strerror(-ret) : trailer_unfit(&o->mount.header, &s);
+	if (!unfit && s.errors)
+		unfit = "the kernel has noted errors in it";
+	if (unfit) {
+		snprintf(text, size, "%s: stop the volume and mend it: csvfs-admin check --repair DEVICE", unfit);
+		return ret ? ret : -EUCLEAN;
+	}
+	text_copy(text, size,
+		  "no error is noted, and owner record and sessions are good; all of the file system is checked while the "
+		  "volume is stopped: csvfs-admin check DEVICE");
+	return 0;
+}
+
 struct long_job {
 	struct job job;
 	struct owner *owner;
@@ -139,7 +270,11 @@ static void run_job(struct job *job)
 
 int owner_job_start(struct owner *o, uint8_t kind)
 {
-	static int (*const runs[])(struct owner * o, char *text, size_t size) = { [VOL_JOB_TRIM] = trim };
+	static int (*const runs[])(struct owner * o, char *text, size_t size) = {
+		[VOL_JOB_TRIM] = trim,
+		[VOL_JOB_GROW] = grow,
+		[VOL_JOB_CHECK] = check,
+	};
 	struct long_job *j = kind < ARRAY_SIZE(runs) && runs[kind] ? malloc(sizeof(*j)) : NULL;
 	bool busy;
 

@@ -42,6 +42,16 @@ void owner_fence(struct owner *o, const char *why, int error)
 	_exit(1);
 }
 
+int owner_verify(struct owner *o)
+{
+	int ret;
+
+	pthread_rwlock_rdlock(&o->trailer_lock);
+	ret = mount_verify(&o->mount);
+	pthread_rwlock_unlock(&o->trailer_lock);
+	return ret;
+}
+
 int owner_check(struct owner *o, int error)
 {
 	struct statvfs s;
@@ -49,7 +59,7 @@ int owner_check(struct owner *o, int error)
 
 	if (error != -EIO && error != -EROFS && error != -EBADE && error != -ENXIO && error != -EUCLEAN)
 		return error;
-	ret = mount_verify(&o->mount);
+	ret = owner_verify(o);
 	if (ret)
 		owner_fence(o, "the device does not answer, or is another owner's", ret);
 	if (fstatvfs(o->mount.root_fd, &s))
@@ -229,6 +239,7 @@ static void init(struct owner *o)
 	pthread_mutex_init(&o->names_lock, NULL);
 	pthread_cond_init(&o->names_changed, NULL);
 	pthread_mutex_init(&o->lock, NULL);
+	pthread_rwlock_init(&o->trailer_lock, NULL);
 	pthread_cond_init(&o->changed, NULL);
 	o->listener = -1;
 }
@@ -293,7 +304,7 @@ static void *watch_main(void *data)
 	while (!w->stopping) {
 		pthread_mutex_unlock(&w->lock);
 		/* A path that fails is for the cluster to judge; it is not the word of another owner. */
-		if (mount_verify(&o->mount) == -ESTALE)
+		if (owner_verify(o) == -ESTALE)
 			owner_fence(o, "another owner has come, though this one was not asked to end", -ESTALE);
 		pthread_mutex_lock(&w->lock);
 		clock_gettime(CLOCK_MONOTONIC, &until);

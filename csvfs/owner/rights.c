@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define RESOURCE_BIT (1u << CAP_SYS_RESOURCE)
+
 static __thread uint32_t acts_uid, acts_gid; /* 0: root, as threads begin */
 static __thread bool is_stripped;	     /* of its effective capabilities */
 static __thread bool has_groups = true;	     /* supplementary ones, or not known: a thread has its creator's */
@@ -46,6 +48,7 @@ static int strip(bool on)
 		return ret;
 	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
 		data[i].effective = on ? 0 : data[i].permitted;
+	data[0].effective &= ~RESOURCE_BIT;
 	ret = set_capabilities(data);
 	if (!ret)
 		is_stripped = on;
@@ -59,9 +62,21 @@ int rights_restrict(void)
 
 	if (ret)
 		return ret;
-	data[0].effective &= ~(1u << CAP_SYS_RESOURCE);
-	data[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
-	data[0].inheritable &= ~(1u << CAP_SYS_RESOURCE);
+	data[0].effective &= ~RESOURCE_BIT;
+	data[0].inheritable &= ~RESOURCE_BIT;
+	return set_capabilities(data);
+}
+
+int rights_resize(bool on)
+{
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	int ret = get_capabilities(data);
+
+	if (ret)
+		return ret;
+	data[0].effective &= ~RESOURCE_BIT;
+	if (on)
+		data[0].effective |= RESOURCE_BIT;
 	return set_capabilities(data);
 }
 

@@ -9,9 +9,13 @@
 
 #include "proto/volume.h"
 
-/* Once per process, before threads: drops what no request may use (CAP_SYS_RESOURCE: quotas and reserved blocks count
- * for all). */
+/*
+ * Once per process, before threads: what no request may use is no thread's (CAP_SYS_RESOURCE: quotas and reserved blocks count for
+ * all).
+ */
 int rights_restrict(void);
+/* ext4 is grown with just that: for a thread that does nothing else meanwhile. -EPERM: this process does not have it. */
+int rights_resize(bool on);
 /* Once per thread that will change its rights: a umask of its own. 0 or negative errno. */
 int rights_thread(void);
 /* This thread acts for `c` until rights_drop(); NULL: as root. 0 or negative errno, then it acts as root. */

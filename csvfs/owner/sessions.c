@@ -270,7 +270,9 @@ void session_end(struct owner *o, struct session *s, const struct request *last)
 	stop_requests(o, s, last);
 	pthread_mutex_unlock(&o->lock);
 	/* Not in use any more until session_put(): nobody else writes this place. */
+	pthread_rwlock_rdlock(&o->trailer_lock);
 	ret = trailer_write_session(&o->mount.trailer, s->slot, &none);
+	pthread_rwlock_unlock(&o->trailer_lock);
 	if (ret)
 		owner_fence(o, "the list of sessions cannot be written", ret);
 	pthread_mutex_lock(&o->lock);
@@ -334,7 +336,9 @@ static int enrol(struct owner *o, const struct vol_hello *h, struct session **re
 	s->state = SESSION_RECLAIMING;
 	s->refs++;
 	pthread_mutex_unlock(&o->lock);
+	pthread_rwlock_rdlock(&o->trailer_lock);
 	error = trailer_write_session(&o->mount.trailer, slot, &t);
+	pthread_rwlock_unlock(&o->trailer_lock);
 	if (error)
 		owner_fence(o, "the list of sessions cannot be written", error);
 	pthread_mutex_lock(&o->lock);
