@@ -50,3 +50,13 @@ int cmd_volume_trim(struct ctl *ctl)
 {
 	return long_order(ctl, VOLUME_TRIM);
 }
+
+int cmd_volume_grow(struct ctl *ctl)
+{
+	return long_order(ctl, VOLUME_GROW);
+}
+
+int cmd_volume_check(struct ctl *ctl)
+{
+	return long_order(ctl, VOLUME_CHECK);
+}

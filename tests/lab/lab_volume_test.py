@@ -124,6 +124,10 @@ def snapshot(rig, owner):
     # The lab's disk may take no blocks back: then it says so.
     said = rig.cluster.ctl(other, 'volume', 'trim', 'v1')
     check('were given back' in said.stdout or 'takes no free blocks' in said.stderr, f'trim: {said.stdout}{said.stderr}')
+    said = rig.cluster.ctl(other, 'volume', 'grow', 'v1')
+    check(said.returncode == 0 and 'bytes now' in said.stdout, f'grow of a device that has not: {said.stdout}{said.stderr}')
+    said = rig.cluster.ctl(other, 'volume', 'check', 'v1')
+    check(said.returncode == 0 and 'no error is noted' in said.stdout, f'check: {said.stdout}{said.stderr}')
 
 
 def counters(rig, owner):

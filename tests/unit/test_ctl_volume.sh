@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# clusterctl volume state, stats, freeze, thaw, trim: what people read of what a daemon answers.
+# clusterctl volume state, stats, freeze, thaw, trim, grow, check: what people read of what a daemon answers.
 # shellcheck source=tests/lib/testlib.sh
 . "${top_srcdir:?}/tests/lib/testlib.sh"
 # shellcheck source=tests/lib/ctl_daemon.sh
@@ -93,6 +93,8 @@ check 1 'from 0 to 600' volume freeze data --for 601
 check 7 'volume data: thaw 0' volume thaw data
 check 0 '^trim: 50 %$' volume trim data
 check 0 '"done": true' volume trim data --json
+check 0 'volume data: grow 0' volume grow data
+check 0 'volume data: check 0' volume check data
 check 4 'did you mean data' volume freeze dat
 check 0 '^data$' complete volume freeze da
 
