@@ -16,6 +16,7 @@ root_tests += \
 	tests/lab/lab_ring_test.py \
 	tests/lab/lab_tracker_test.py \
 	tests/lab/lab_volume_faults_test.py \
+	tests/lab/lab_volume_grow_test.py \
 	tests/lab/lab_volume_test.py \
 	tests/lab/lab_watchdog_test.py \
 	$(NULL)

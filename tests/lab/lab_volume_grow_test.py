@@ -1,0 +1,89 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A shared volume follows its device while it is in use, and an owner that is killed in the middle loses nothing."""
+import fcntl
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import labtest  # noqa: E402
+import labvolume  # noqa: E402
+from labtest import check, check_equal, eventually  # noqa: E402
+from labvolume import FAIL_OVER_S, PLACE, Writer, step  # noqa: E402
+
+MIB = 1 << 20
+FIRST, MORE, ROUNDS = 384 * MIB, 100 * MIB, 5  # XFS: of 300 MiB at least; the SAN has 1 GiB
+KILL_WITHIN_S = 0.2  # of the command: before, in and after what it does
+SEED = int(os.environ.get('CSVFS_SEED', '1'))
+LOOP_GET_STATUS64, LOOP_SET_STATUS64 = 0x4C05, 0x4C04
+LOOP_INFO_SIZE, SIZELIMIT_AT = 232, 32  # struct loop_info64
+
+
+def set_size(rig, size):
+    """As after a rescan on every host."""
+    for host in rig.names:
+        minor = int(rig.run(host, 'stat', '-c', '%T', '/dev/lun').strip(), 16)
+        with open(f'/dev/loop{minor}', 'rb') as device:
+            info = bytearray(LOOP_INFO_SIZE)
+            fcntl.ioctl(device, LOOP_GET_STATUS64, info)
+            struct.pack_into('=Q', info, SIZELIMIT_AT, size)
+            fcntl.ioctl(device, LOOP_SET_STATUS64, bytes(info))
+
+
+def grow(rig, host):
+    """Bytes that the file system has now; None: it could not be done, its owner being gone."""
+    said = rig.cluster.ctl(host, 'volume', 'grow', 'v1')
+    found = re.search(r'has (\d+) bytes now', said.stdout)
+    return int(found.group(1)) if said.returncode == 0 and found else None
+
+
+def kill_while_growing(rig, draw, size):
+    owner = rig.wait_role('volume.v1')
+    set_size(rig, size)
+    other = draw.choice([h for h in rig.names if h != owner])
+    pid = rig.owner_pid(owner)
+    with subprocess.Popen(rig.lab.command(other, ['clusterctl', 'volume', 'grow', 'v1']), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL):
+        time.sleep(draw.uniform(0, KILL_WITHIN_S))
+        rig.run(owner, 'kill', '-9', str(pid))
+    eventually(lambda: (grow(rig, other) or 0) > size - 40 * MIB, FAIL_OVER_S, f'the volume has grown to {size} bytes')
+
+
+def test_grow():
+    print(f'CSVFS_SEED={SEED}')
+    draw = random.Random(SEED)
+    with labvolume.volume_lab() as rig:
+        rig.up()
+        set_size(rig, FIRST)
+        rig.run('node1', 'csvfs-admin', 'create', '--label', 'v1', '--filesystem', 'xfs', '/dev/lun', timeout=120)
+        rig.ctl('volume', 'add', 'v1', '/dev/lun', '--wait')
+        owner = rig.wait_role('volume.v1')
+        rig.wait_mounted(rig.names)
+        other = next(h for h in rig.names if h != owner)
+        before = grow(rig, other)
+        check(before and before < FIRST, f'nothing to do: {before}')
+        writer = Writer(rig, other, 'growing')
+        for n in range(1, ROUNDS + 1):
+            kill_while_growing(rig, draw, FIRST + n * MORE)
+            rig.run(other, 'sh', '-c', f'mkdir {PLACE}/v1/d{n} && head -c 20000000 /dev/zero | tr "\\0" {n} >{PLACE}/v1/d{n}/f')
+            writer.wait_acks(20)
+            step(f'round {n}: {grow(rig, other)} bytes')
+        writer.stop(rig.wait_role('volume.v1'))
+        for n in range(1, ROUNDS + 1):
+            rest = rig.run(rig.names[0], 'sh', '-c', f'tr -d {n} <{PLACE}/v1/d{n}/f | wc -c; wc -c <{PLACE}/v1/d{n}/f').split()
+            check_equal(rest, ['0', '20000000'], f'file of round {n}')
+        rig.ctl('volume', 'check', 'v1')
+        rig.ctl('volume', 'stop', 'v1', '--wait')
+        rig.run('node1', 'xfs_repair', '-n', '/dev/lun', timeout=120)  # exits with 1 when it has found something
+
+
+if __name__ == '__main__':
+    if not labvolume.have_programs():
+        sys.exit(labtest.SKIP)
+    labtest.main(test_grow)
