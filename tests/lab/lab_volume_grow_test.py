@@ -18,7 +18,7 @@ from labtest import check, check_equal, eventually  # noqa: E402
 from labvolume import FAIL_OVER_S, PLACE, Writer, step  # noqa: E402
 
 MIB = 1 << 20
-FIRST, MORE, ROUNDS = 384 * MIB, 100 * MIB, 5  # XFS: of 300 MiB at least; the SAN has 1 GiB
+FIRST, MORE, ROUNDS = 384 * MIB, 100 * MIB, 2  # XFS: of 300 MiB at least; the SAN has 1 GiB
 KILL_WITHIN_S = 0.2  # of the command: before, in and after what it does
 SEED = int(os.environ.get('CSVFS_SEED', '1'))
 LOOP_GET_STATUS64, LOOP_SET_STATUS64 = 0x4C05, 0x4C04
