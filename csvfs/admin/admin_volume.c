@@ -222,24 +222,33 @@ int admin_info(struct admin *a)
 	return code;
 }
 
+static int label_claimed(struct admin *a, struct admin_volume *v, const char *label)
+{
+	int r;
+
+	text_copy(v->header.label, sizeof(v->header.label), label);
+	r = trailer_write_header(&v->trailer, &v->header);
+	if (r < 0)
+		return admin_fail(a, ADMIN_FAILED, "%s: writing its header: %s; try again", v->path, strerror(-r));
+	json_object_set_new(a->result, "label", json_string(label));
+	return ADMIN_OK;
+}
+
+/* Of a volume that nobody has: an owner may be moving its trailer, and the file system over the old one. */
 int admin_label(struct admin *a)
 {
 	const char *label = a->args[1];
 	struct admin_volume v;
-	int code, r;
+	int code;
 
 	if (!admin_label_valid(label))
 		return admin_fail(a, ADMIN_USAGE, "\"%s\" is no name of a volume: 1 to %d letters, digits, '_', '.', '-'",
 				  label, NAME_SIZE - 1);
 	code = volume_open(a, &v, a->args[0], true);
-	if (code == ADMIN_OK) {
-		text_copy(v.header.label, sizeof(v.header.label), label);
-		r = trailer_write_header(&v.trailer, &v.header);
-		if (r < 0)
-			code = admin_fail(a, ADMIN_FAILED, "%s: writing its header: %s; try again", v.path, strerror(-r));
-		else
-			json_object_set_new(a->result, "label", json_string(label));
-	}
+	if (code == ADMIN_OK)
+		code = volume_claim(a, &v);
+	if (code == ADMIN_OK)
+		code = volume_release(a, &v, label_claimed(a, &v, label));
 	volume_close(&v);
 	return code;
 }

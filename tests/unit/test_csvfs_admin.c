@@ -198,8 +198,11 @@ static void test_info(void)
 	CHECK_EQ(json_array_size(json_object_get(result, "sessions")), 1);
 	session = json_array_get(json_object_get(result, "sessions"), 0);
 	CHECK_EQ(json_integer_value(json_object_get(session, "node")), 6);
-	/* In use or not. */
-	CHECK_EQ(run("label", l.path, "two", NULL), ADMIN_OK);
+	/* Not under the hands of an owner, who may be moving the trailer. */
+	CHECK_EQ(run("label", l.path, "two", NULL), ADMIN_REFUSED);
+	CHECK_CONTAINS(err_text, "node 5");
+	CHECK_EQ(run("label", l.path, "two", "--forget", NULL), ADMIN_OK);
+	note_owner(&l, 5, OWNER_MOUNTED);
 	CHECK_EQ(run("label", l.path, "-x", NULL), ADMIN_USAGE);
 	CHECK_EQ(run("label", l.path, "t wo", NULL), ADMIN_USAGE);
 	CHECK_EQ(run("info", l.path, NULL), ADMIN_OK);
