@@ -49,6 +49,7 @@ struct admin_volume {
 	struct trailer_header header;
 	struct superblock super;
 	struct trailer_owner claim; /* what volume_claim() has written */
+	bool lost; /* it is not known which trailer is the volume's: nothing is written to any */
 };
 
 /* Opens the device and finds its trailer; says what is wrong. volume_close() also after a failure. */

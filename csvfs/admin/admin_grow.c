@@ -35,11 +35,19 @@ static int grow_mounted(int root, const void *data)
 static int move_trailer(struct admin *a, struct admin_volume *v)
 {
 	struct trailer to;
-	int r;
+	int r = trailer_settle(&v->trailer, &v->header);
 
+	if (r < 0)
+		return admin_fail(a, ADMIN_FAILED, "%s: trailers of before, behind its file system: %s", v->path, strerror(-r));
 	if (trailer_place(v->device.size) < v->trailer.at + TRAILER_SIZE)
 		return ADMIN_OK;
 	r = trailer_move(&to, &v->trailer, &v->header);
+	v->lost = r == -ENOTRECOVERABLE;
+	if (v->lost)
+		return admin_fail(a, ADMIN_FAILED,
+				  "%s: writing the trailer at its new end, and taking it away again, failed; when the device works "
+				  "again, say it again with --forget",
+				  v->path);
 	if (r < 0)
 		return admin_fail(a, ADMIN_FAILED, "%s: writing the trailer at its new end: %s; the old one is still good",
 				  v->path, strerror(-r));

@@ -143,8 +143,11 @@ int volume_claim(struct admin *a, struct admin_volume *v)
 int volume_release(struct admin *a, struct admin_volume *v, int code)
 {
 	struct trailer_owner now;
-	int r = trailer_read_owner(&v->trailer, &now);
+	int r;
 
+	if (v->lost)
+		return code;
+	r = trailer_read_owner(&v->trailer, &now);
 	if (!r && (now.owner != v->claim.owner || now.state != OWNER_MOUNTING))
 		return admin_fail(a, ADMIN_FAILED, "%s: node %u has taken it meanwhile; stop csvfs-owner there and check it",
 				  v->path, now.node);

@@ -15,6 +15,7 @@
 #include "text.h"
 
 #define FORMAT 1
+#define FORMAT_NOTE 2 /* of a header with a note: who does not know notes must not believe the trailer that it stands in */
 #define MAGIC_HEADER 0x48545343u  /* "CSTH" */
 #define MAGIC_OWNER 0x4f545343u   /* "CSTO" */
 #define MAGIC_SESSION 0x53545343u /* "CSTS" */
@@ -22,11 +23,11 @@
 #define RECORD_FIELDS 16	  /* where a record's fields begin */
 #define RECORD_SIZE 512u	  /* they end before this */
 #define CHUNK (1u << 20)
-/* mkfs.xfs may leave out a last allocation group of less than 16 MiB: so far behind the file system a trailer can begin. */
 #define MOVES_MAX 64 /* of a trailer, while the file system has not grown once */
-#define SEARCH_MAX (16u << 20)
+/* mkfs.xfs may leave out a last allocation group of less than 16 MiB: so far behind the file system a trailer can begin. */
+#define SEARCH_MAX ((16u << 20) + TRAILER_PAGE)
 
-_Static_assert(RECORD_FIELDS + 6 * 8 + 16 + NAME_SIZE <= RECORD_SIZE, "the header is within one sector");
+_Static_assert(RECORD_FIELDS + 5 * 8 + 16 + NAME_SIZE <= RECORD_SIZE, "the header is within one sector");
 _Static_assert(TRAILER_CLAIMS_AT + TRAILER_CLAIMS_SIZE <= TRAILER_SESSIONS_AT, "claims before sessions");
 _Static_assert(TRAILER_SESSIONS_AT + VOL_SESSION_MAX * TRAILER_PAGE <= TRAILER_INTENTS_AT, "sessions before intents");
 _Static_assert(TRAILER_SIZE % CHUNK == 0 && TRAILER_INTENTS_AT % CHUNK == 0, "whole chunks");
@@ -60,10 +61,19 @@ static void record_end(uint8_t *page)
 	put_u32(&w, record_crc(page));
 }
 
-/* -ENOENT: not of this kind; -EBADMSG: damaged; -EPROTONOSUPPORT: of another format. */
-static int record_check(const uint8_t *page, uint32_t magic, struct reader *ret)
+/* Of this format. */
+static void record_set_format(uint8_t *page, uint16_t format)
+{
+	struct writer w = writer_of(page + 8, 2);
+
+	put_u16(&w, format);
+}
+
+/* Its format; -ENOENT: not of this kind; -EBADMSG: damaged; -EPROTONOSUPPORT: of a format behind `newest`. */
+static int record_format(const uint8_t *page, uint32_t magic, uint16_t newest, struct reader *ret)
 {
 	struct reader r = reader_of(page, RECORD_SIZE);
+	uint16_t format;
 	uint32_t crc;
 
 	if (get_u32(&r) != magic)
@@ -71,10 +81,18 @@ static int record_check(const uint8_t *page, uint32_t magic, struct reader *ret)
 	crc = get_u32(&r);
 	if (crc != record_crc(page))
 		return -EBADMSG;
-	if (get_u16(&r) != FORMAT)
+	format = get_u16(&r);
+	if (!format || format > newest)
 		return -EPROTONOSUPPORT;
 	*ret = reader_of(page + RECORD_FIELDS, RECORD_SIZE - RECORD_FIELDS);
-	return 0;
+	return format;
+}
+
+static int record_check(const uint8_t *page, uint32_t magic, struct reader *ret)
+{
+	int format = record_format(page, magic, FORMAT, ret);
+
+	return format < 0 ? format : 0;
 }
 
 static int page_read(const struct trailer *t, uint64_t at, uint32_t magic, uint8_t *page, struct reader *ret)
@@ -111,22 +129,26 @@ static void header_encode(uint8_t *page, const struct trailer_header *h)
 	put_bytes(&w, text, sizeof(h->filesystem));
 	text_copy(text, sizeof(text), h->label);
 	put_bytes(&w, text, sizeof(h->label));
+	put_u64(&w, h->next);
+	if (h->next)
+		record_set_format(page, FORMAT_NOTE);
 }
 
 static int header_decode(const uint8_t *page, struct trailer_header *ret)
 {
 	const uint8_t *filesystem, *label;
 	struct reader r;
-	int e = record_check(page, MAGIC_HEADER, &r);
+	int format = record_format(page, MAGIC_HEADER, FORMAT_NOTE, &r);
 
-	if (e < 0)
-		return e;
+	if (format < 0)
+		return format;
 	ret->volume_hi = get_u64(&r);
 	ret->volume_lo = get_u64(&r);
 	ret->at = get_u64(&r);
 	ret->device_size = get_u64(&r);
 	filesystem = get_bytes(&r, sizeof(ret->filesystem));
 	label = get_bytes(&r, sizeof(ret->label));
+	ret->next = format == FORMAT_NOTE ? get_u64(&r) : 0;
 	if (!filesystem || !label || filesystem[sizeof(ret->filesystem) - 1] || label[sizeof(ret->label) - 1])
 		return -EBADMSG;
 	text_copy_n(ret->filesystem, sizeof(ret->filesystem), (const char *)filesystem, sizeof(ret->filesystem));
@@ -178,56 +200,121 @@ static int probe(const struct device *d, uint64_t at, uint8_t *buf, struct trail
 	return r < 0 ? r : header_at(buf, buf + TRAILER_COPY_AT, at, ret);
 }
 
-/*
- * Where trailer_move() has left a note of the new place, from one to the next. A note can be out of date (a copy of a device
- * that was bigger): then there is nothing at its end, and no volume.
- */
-static int follow(const struct device *d, uint64_t end, struct trailer_header *ret)
+static bool same_volume(const struct trailer_header *a, const struct trailer_header *b)
 {
-	cleanup_free uint8_t *buf = device_buffer(TRAILER_COPY_AT + TRAILER_PAGE);
-	uint64_t at = ret->at, hi = ret->volume_hi, lo = ret->volume_lo, from = 0;
-	int r = buf ? -EXDEV : -ENOMEM;
-
-	for (int i = 0; i < MOVES_MAX && r == -EXDEV && at > from && at <= end && !(at % TRAILER_PAGE); i++) {
-		from = at;
-		r = probe(d, at, buf, ret);
-		at = ret->at;
-	}
-	if (!r && (ret->volume_hi != hi || ret->volume_lo != lo))
-		return -ENOENT;
-	return r == -EXDEV ? -ENOENT : r;
+	return a->volume_hi == b->volume_hi && a->volume_lo == b->volume_lo;
 }
 
-/* Behind the end of the file system: of a device that grew. `buf`: CHUNK bytes. */
-static int search(const struct device *d, uint8_t *buf, uint64_t end, struct trailer_header *ret)
+/*
+ * From the header of the trailer at `at` to that of the newest, as trailer_move() has led them. What is noted as next counts when
+ * it has a header of this volume: that it has none is the one reason to believe the trailer with the note. -ERANGE: the newest
+ * was behind what is the device's end now; -ENOENT: there is nothing where the trailer has moved to.
+ */
+static int follow(const struct device *d, uint64_t end, uint64_t at, struct trailer_header *ret)
+{
+	cleanup_free uint8_t *buf = device_buffer(TRAILER_COPY_AT + TRAILER_PAGE);
+	struct trailer_header h = { 0 };
+
+	for (int i = 0; buf && i < MOVES_MAX; i++) {
+		bool moved = ret->at != at;
+		uint64_t to = moved ? ret->at : ret->next;
+		int r;
+
+		if (!to)
+			return 0;
+		if (to <= at || to % TRAILER_PAGE)
+			return -EBADMSG;
+		if (to > end)
+			return -ERANGE;
+		r = probe(d, to, buf, &h);
+		if (r == -ENOENT || ((!r || r == -EXDEV) && !same_volume(&h, ret)))
+			return moved ? -ENOENT : 0;
+		if (r < 0 && r != -EXDEV)
+			return r;
+		at = to;
+		*ret = h;
+	}
+	return buf ? -EBADMSG : -ENOMEM;
+}
+
+/* The newest trailer that what is at `at` leads to. -ENOENT: to none; it may be a stale copy that names a place before. */
+static int lead(const struct device *d, uint64_t end, const uint8_t *first, const uint8_t *copy, uint64_t at,
+		struct trailer_header *ret)
+{
+	int r = header_at(first, copy, at, ret);
+
+	if (r == -EXDEV && ret->at < at)
+		return -ENOENT;
+	return !r || r == -EXDEV ? follow(d, end, at, ret) : r;
+}
+
+/*
+ * Each page from `from` to before `to` with that of a header's copy behind it, until look() returns something else than 0: that.
+ * `buf`: CHUNK bytes.
+ */
+struct scan {
+	const struct device *d;
+	uint64_t from, to;
+	int (*look)(void *user, uint64_t at, const uint8_t *first, const uint8_t *copy);
+	void *user;
+};
+
+static int scan(const struct scan *s, uint8_t *buf)
+{
+	const uint64_t behind = s->to + TRAILER_COPY_AT;
+	int r = 0;
+
+	/* Two pages of each chunk are seen again by the next one: a header's copy is two pages behind it. */
+	for (uint64_t at = s->from; !r && at < s->to; at += CHUNK - TRAILER_COPY_AT) {
+		uint64_t len = behind - at < CHUNK ? behind - at : CHUNK;
+
+		r = device_read(s->d, buf, (size_t)len, at);
+		for (uint64_t i = 0; !r && i + TRAILER_COPY_AT + TRAILER_PAGE <= len; i += TRAILER_PAGE)
+			r = s->look(s->user, at + i, buf + i, buf + i + TRAILER_COPY_AT);
+	}
+	return r;
+}
+
+/* Where a trailer can be on a device that grew: behind the end of the file system. From where on; 0: there is none. */
+static int behind_filesystem(const struct device *d, uint64_t *ret)
 {
 	struct superblock s;
-	int r = superblock_read(d, &s), damaged = 0;
-	uint64_t from;
+	int r = superblock_read(d, &s);
 
-	if (r < 0)
-		return r;
-	if (s.kind == SUPERBLOCK_NONE)
-		return -ENOENT;
-	from = (s.size + TRAILER_PAGE - 1) & ~(uint64_t)(TRAILER_PAGE - 1);
-	/* Two pages of each chunk are seen again by the next one: a header's copy is two pages behind it. */
-	for (uint64_t at = from; at < end && at <= from + SEARCH_MAX; at += CHUNK - TRAILER_COPY_AT) {
-		uint64_t len = end + TRAILER_SIZE - at < CHUNK ? end + TRAILER_SIZE - at : CHUNK;
+	*ret = r < 0 || s.kind == SUPERBLOCK_NONE ? 0 : (s.size + TRAILER_PAGE - 1) & ~(uint64_t)(TRAILER_PAGE - 1);
+	return r;
+}
 
-		r = device_read(d, buf, (size_t)len, at);
-		if (r < 0)
-			return r;
-		for (uint64_t i = 0; i + TRAILER_COPY_AT + TRAILER_PAGE <= len; i += TRAILER_PAGE) {
-			r = header_at(buf + i, buf + i + TRAILER_COPY_AT, at + i, ret);
-			if (r == -EXDEV && ret->at > at + i)
-				r = follow(d, end, ret);
-			if (!r)
-				return 0;
-			if (r != -ENOENT && r != -EXDEV)
-				damaged = r;
-		}
-	}
-	return damaged ? damaged : -ENOENT;
+struct search {
+	const struct device *d;
+	uint64_t end;
+	struct trailer_header *ret;
+	int damaged;
+};
+
+static int search_page(void *user, uint64_t at, const uint8_t *first, const uint8_t *copy)
+{
+	struct search *s = user;
+	int r = lead(s->d, s->end, first, copy, at, s->ret);
+
+	if (r && r != -ENOENT)
+		s->damaged = r;
+	return !r;
+}
+
+static int search(const struct device *d, uint8_t *buf, uint64_t end, struct trailer_header *ret)
+{
+	struct search s = { .d = d, .end = end, .ret = ret };
+	struct scan pages = { .d = d, .look = search_page, .user = &s };
+	int r = behind_filesystem(d, &pages.from);
+
+	if (r < 0 || !pages.from)
+		return r < 0 ? r : -ENOENT;
+	pages.to = end < pages.from + SEARCH_MAX ? end : pages.from + SEARCH_MAX;
+	r = scan(&pages, buf);
+	if (r)
+		return r < 0 ? r : 0;
+	return s.damaged ? s.damaged : -ENOENT;
 }
 
 /* No trailer: a device without a volume, or one that has lost it, which must not be told to make a new one. */
@@ -249,6 +336,24 @@ static void explain_missing(const struct device *d, char *error, size_t size)
 			 superblock_kind_text(s.kind));
 }
 
+static void explain(const struct device *d, int problem, char *error, size_t size)
+{
+	switch (problem) {
+	case -ENOENT: explain_missing(d, error, size); break;
+	case -EBADMSG:
+		snprintf(error, size, "both headers of the volume are damaged; what has written to the device's end?");
+		break;
+	case -ERANGE:
+		snprintf(error, size,
+			 "the device has shrunk: the volume was to have its trailer behind the %llu bytes that the device has; "
+			 "nothing was changed, give it its size back",
+			 (unsigned long long)d->size);
+		break;
+	case -EPROTONOSUPPORT: snprintf(error, size, "the volume is of a newer format; a newer csvfs is needed"); break;
+	default: snprintf(error, size, "%s", strerror(-problem)); break;
+	}
+}
+
 int trailer_find(struct trailer *ret, const struct device *d, struct trailer_header *ret_header, char *error, size_t size)
 {
 	cleanup_free uint8_t *buf = device_buffer(CHUNK);
@@ -261,18 +366,15 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
 	if (size)
 		*error = '\0';
 	if (!r)
-		r = end ? probe(d, end, buf, &h) : -ENOENT;
-	if ((r == -ENOENT || r == -EXDEV) && end)
+		r = end ? device_read(d, buf, TRAILER_COPY_AT + TRAILER_PAGE, end) : -ENOENT;
+	if (!r)
+		r = lead(d, end, buf, buf + TRAILER_COPY_AT, end, &h);
+	if (r == -ENOENT && end)
 		r = search(d, buf, end, &h);
-	if (r == -ENOENT)
-		explain_missing(&now, error, size);
-	else if (r < 0)
-		snprintf(error, size, "%s",
-			 r == -EBADMSG	       ? "both headers of the volume are damaged; what has written to the device's end?" :
-			 r == -EPROTONOSUPPORT ? "the volume is of a newer format; a newer csvfs is needed" :
-						 strerror(-r));
 	if (r < 0)
-		return r;
+		explain(&now, r, error, size);
+	if (r < 0)
+		return r == -ERANGE ? -EBADMSG : r;
 	*ret = (struct trailer){ .device = d, .at = h.at };
 	*ret_header = h;
 	return 0;
@@ -376,32 +478,86 @@ int trailer_make(struct trailer *ret, const struct device *d, const struct trail
 	return r < 0 ? r : trailer_write_header(ret, &h);
 }
 
-int trailer_move(struct trailer *ret, const struct trailer *from, const struct trailer_header *header)
+/* All but the headers. Durable. */
+static int copy_tables(const struct trailer *from, const struct trailer *to, uint8_t *buf)
 {
-	cleanup_free uint8_t *buf = device_buffer(CHUNK);
-	struct trailer_header h = *header;
-	int r = buf ? end_of(from->device, ret, &h) : -ENOMEM;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (ret->at < from->at + TRAILER_SIZE)
-		return -EALREADY;
-	r = trailer_erase(ret);
 	for (uint64_t at = 0; !r && at < TRAILER_SIZE; at += CHUNK) {
 		r = device_read(from->device, buf, CHUNK, from->at + at);
-		if (!r && at == 0) { /* the headers tell the old place */
+		if (!r && at == 0) {
 			memset(buf, 0, TRAILER_PAGE);
 			memset(buf + TRAILER_COPY_AT, 0, TRAILER_PAGE);
 		}
 		if (!r)
-			r = device_write(ret->device, buf, CHUNK, ret->at + at);
+			r = device_write(to->device, buf, CHUNK, to->at + at);
 	}
+	return r < 0 ? r : device_flush(to->device);
+}
+
+int trailer_move(struct trailer *ret, const struct trailer *from, struct trailer_header *ret_header)
+{
+	cleanup_free uint8_t *buf = device_buffer(CHUNK);
+	struct trailer_header old = { 0 }, h;
+	struct trailer to = { 0 };
+	int r = buf ? probe(from->device, from->at, buf, &old) : -ENOMEM;
+
+	if (r < 0) /* a label may have changed since it was found: what counts is what is there */
+		return r == -EXDEV || r == -ENOENT ? -EBADMSG : r;
+	h = old;
+	r = end_of(from->device, &to, &h);
+	if (!r && to.at < from->at + TRAILER_SIZE)
+		r = -EALREADY;
 	if (!r)
-		r = device_flush(ret->device);
+		r = trailer_erase(&to);
 	if (!r)
-		r = trailer_write_header(ret, &h);
-	/* Should the device grow again before the file system does, the old one is found first: it must not be believed. */
-	return r < 0 ? r : trailer_write_header(from, &h);
+		r = copy_tables(from, &to, buf);
+	old.next = to.at;
+	if (!r)
+		r = trailer_write_header(from, &old);
+	if (r < 0)
+		return r;
+	h.next = 0;
+	r = trailer_write_header(&to, &h);
+	if (r < 0)
+		return trailer_erase(&to) < 0 ? -ENOTRECOVERABLE : r;
+	/* The note leads there as well: this is for who does not know notes. */
+	(void)trailer_write_header(from, &h);
+	*ret = to;
+	*ret_header = h;
+	return 0;
+}
+
+struct settle {
+	const struct trailer *t;
+	const struct trailer_header *header;
+};
+
+static int settle_page(void *user, uint64_t at, const uint8_t *first, const uint8_t *copy)
+{
+	const struct settle *s = user;
+	const struct trailer old = { .device = s->t->device, .at = at };
+	struct trailer_header h = { 0 };
+
+	if (header_at(first, copy, at, &h) || !same_volume(&h, s->header))
+		return 0;
+	h = *s->header;
+	h.next = 0;
+	return trailer_write_header(&old, &h);
+}
+
+int trailer_settle(const struct trailer *t, const struct trailer_header *header)
+{
+	struct settle s = { .t = t, .header = header };
+	struct scan pages = { .d = t->device, .look = settle_page, .user = &s };
+	cleanup_free uint8_t *buf = NULL;
+	int r = behind_filesystem(t->device, &pages.from);
+
+	if (r < 0 || !pages.from || pages.from + TRAILER_SIZE > t->at)
+		return r;
+	buf = device_buffer(CHUNK);
+	pages.to = t->at < pages.from + SEARCH_MAX ? t->at : pages.from + SEARCH_MAX;
+	return buf ? scan(&pages, buf) : -ENOMEM;
 }
 
 /* --- owner --- */

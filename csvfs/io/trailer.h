@@ -16,7 +16,16 @@
  *
  * On a device that grew, the trailer of the old end stays valid until trailer_move() has made the new one. It is found behind
  * the end of the file system, whose superblock tells its size; the header tells its own place, so a stale one (a copy of a
- * smaller device) is recognised, and one that was moved tells where to.
+ * smaller device) is recognised, and one that was moved tells where to. The move, each step durable before the next begins:
+ *
+ *   1. no header at the new place X              4. X's header: its first copy is what makes X the trailer
+ *   2. everything else copied to X               5. the old header names X as its place, as it did before there were notes
+ *   3. the note: `next` = X in the old header, which still names its own place
+ *
+ * Whoever meets a note looks at X: a header of this volume there is followed, even if it cannot be read or is damaged; only when
+ * there is none has the move not been done. So whatever the device's size is by then, two trailers are never both believed.
+ * A header with a note is of format 2, which an older csvfs refuses; all others are of format 1, as all were before there were
+ * notes. Of that time is the order 1, 2, 4, 5: what it left between 4 and 5 is for trailer_settle().
  */
 #ifndef CSVFS_IO_TRAILER_H
 #define CSVFS_IO_TRAILER_H
@@ -39,6 +48,7 @@
 struct trailer_header {
 	uint64_t volume_hi, volume_lo; /* identity: UUID of the file system */
 	uint64_t at, device_size;      /* place of this trailer; the device's size then */
+	uint64_t next;		       /* the note: place to which the trailer was being moved; 0: none */
 	char filesystem[16];           /* "ext4" or "xfs" */
 	char label[NAME_SIZE];
 };
@@ -62,8 +72,9 @@ struct trailer {
 /* Where the trailer of a device of this size is; 0: it is too small for one. */
 uint64_t trailer_place(uint64_t device_size);
 /*
- * Finds the trailer, see above. -ENOENT: no volume of csvfs; -EBADMSG: damaged; -EPROTONOSUPPORT: of a newer format; errors
- * of the device. `error` says what. ret->at + TRAILER_SIZE lies below the device's size when the device has grown.
+ * Finds the trailer, see above. -ENOENT: no volume of csvfs; -EBADMSG: damaged, or behind what is the device's end now;
+ * -EPROTONOSUPPORT: of a newer format; errors of the device. `error` says what. ret->at + TRAILER_SIZE lies below the device's
+ * size when the device has grown.
  */
 int trailer_find(struct trailer *ret, const struct device *d, struct trailer_header *ret_header, char *error, size_t size);
 /*
@@ -72,10 +83,17 @@ int trailer_find(struct trailer *ret, const struct device *d, struct trailer_hea
  */
 int trailer_make(struct trailer *ret, const struct device *d, const struct trailer_header *header);
 /*
- * A trailer at the end of a device that has grown, with everything the old one at `from` says. When it is whole, the old one
- * only tells where it is. Nobody writes to either meanwhile. -EALREADY: the device has not grown by a whole trailer.
+ * A trailer at the end of a device that has grown, with everything the old one at `from` says; see above. Nobody writes to either
+ * meanwhile. -EALREADY: the device has not grown by a whole trailer; -EBADMSG: the header at `from` is damaged, or gone. After any
+ * error the old one is the trailer, but for -ENOTRECOVERABLE: either may be, the caller must write to neither any more.
  */
-int trailer_move(struct trailer *ret, const struct trailer *from, const struct trailer_header *header);
+int trailer_move(struct trailer *ret, const struct trailer *from, struct trailer_header *ret_header);
+/*
+ * Trailers that `t` has replaced, behind the file system and naming themselves, name `t` from now on: what a move that was cut
+ * off in the order of before has left, which a device that grows again would bring back. The caller has the volume; its
+ * file system is as the superblock on the device says, or nobody writes to it meanwhile. `header` is of `t`.
+ */
+int trailer_settle(const struct trailer *t, const struct trailer_header *header);
 /* No trailer any more. */
 int trailer_erase(const struct trailer *t);
 /* Another label; the rest of `header` is what trailer_find() gave. */

@@ -220,6 +220,10 @@ static int take(struct volume_mount *m, const struct mount_options *o, char *err
 	ret = mount_filesystem(m, error, size);
 	if (ret)
 		return ret;
+	/* Its journal is replayed now: the superblock tells where it ends. */
+	ret = trailer_settle(&m->trailer, &m->header);
+	if (ret)
+		return refuse(ret, error, size, "trailers of before, behind its file system: %s", strerror(-ret));
 	ret = write_state(m, OWNER_MOUNTED);
 	if (!ret)
 		ret = mount_verify(m);

@@ -127,30 +127,23 @@ struct xfs_growth {
 };
 #define RESIZE_XFS _IOW('X', 110, struct xfs_growth)
 
-/*
- * The new one is whole, and the old one says where it is, before the file system may grow over that; nobody writes to either
- * meanwhile. Once the new one has a header it is the one that is found: when it cannot be known whether it has, and it cannot be
- * taken away, this owner must write to neither any more.
- */
+/* The new one is whole, and found, before the file system may grow over the old one; nobody writes to either meanwhile. */
 static int move_trailer(struct owner *o, char *text, size_t size)
 {
-	struct trailer to = { 0 };
-	int ret, gone = 0;
+	struct trailer_header header;
+	struct trailer to;
+	int ret;
 
 	pthread_rwlock_wrlock(&o->trailer_lock);
 	ret = mount_verify(&o->mount);
 	if (!ret)
-		ret = trailer_move(&to, &o->mount.trailer, &o->mount.header);
+		ret = trailer_move(&to, &o->mount.trailer, &header);
 	if (!ret) {
 		o->mount.trailer = to;
-		o->mount.header.at = to.at;
-	} else if (to.at && ret != -EALREADY) {
-		gone = trailer_write_header(&o->mount.trailer, &o->mount.header);
-		if (!gone)
-			gone = trailer_erase(&to);
+		o->mount.header.at = to.at; /* others read the identity, which stays */
 	}
-	if (gone)
-		owner_fence(o, "a trailer at the new end of the device was begun, and cannot be taken away", gone);
+	if (ret == -ENOTRECOVERABLE) /* with the lock: nobody writes to the one or the other */
+		owner_fence(o, "a trailer at the new end of the device was begun, and cannot be taken away", ret);
 	pthread_rwlock_unlock(&o->trailer_lock);
 	if (ret == -EALREADY)
 		return 0;

@@ -50,6 +50,7 @@ unit_tests += \
 	tests/unit/test_superblock \
 	tests/unit/test_timetable \
 	tests/unit/test_trailer \
+	tests/unit/test_trailer_move \
 	tests/unit/test_volume_agent \
 	tests/unit/test_volume_client \
 	tests/unit/test_volume_control \

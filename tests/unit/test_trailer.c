@@ -360,7 +360,7 @@ static void test_grow(bool xfs)
 		REQUIRE(!rig_run("mkfs.ext4 -q -b 4096 %s %lluK", l.path, (unsigned long long)trailer_place(size) / 1024));
 	REQUIRE(!trailer_make(&first, &d, &plain));
 	REQUIRE(!trailer_write_owner(&first, &o) && !trailer_write_session(&first, 200, &s));
-	CHECK_EQ(trailer_move(&moved, &first, &plain), -EALREADY);
+	CHECK_EQ(trailer_move(&moved, &first, &h), -EALREADY);
 	loop_resize(&l, 500 * MIB);
 	CHECK_EQ(trailer_find(&t, &d, &h, error, sizeof(error)), 0);
 	CHECK_EQ(t.at, first.at);
