@@ -424,7 +424,7 @@ bool entry_of(const struct vol_entry *e, struct fuse_entry_param *ret);
 
 /* --- csvfs_main.c --- */
 
-/* The device may have grown while nobody owned the volume: where its files end now. */
+/* The device may have grown: where its files end now. Any thread. */
 void device_again(void);
 void control_question(void *user, const struct vol_message *question, struct vol_message *answer);
 int csvfs_main(int argc, char **argv);

@@ -16,6 +16,7 @@
 #define FILL_LONGEST (16u << 20) /* of a file that is written from front to end is made ahead, as much as was made before */
 #define LEASE_WORTH (64u << 10) /* a single read or write that is shorter is not worth a lease of its own */
 #define NO_LEASE_MS 1000
+#define LOOK_AGAIN_MS NO_LEASE_MS /* at most so often for the end of the device */
 #define PAGE 4096u
 
 bool direct_allowed(void) { return csvfs.session.lend && !csvfs.path_failed && !csvfs.redirect; }
@@ -76,6 +77,18 @@ static bool is_of_files(const struct vol_extent *e)
 	return e->physical < end && e->length <= end - e->physical;
 }
 
+/* Of a device that has grown under an owner who goes on: more of it is of files than csvfs knew. */
+static bool has_grown(const struct vol_extent *e)
+{
+	static _Atomic uint64_t looked_ms;
+	uint64_t last = looked_ms, now = now_ms();
+
+	/* One thread of them all, now and then: what the owner says costs no more than that. */
+	if ((!last || now - last >= LOOK_AGAIN_MS) && atomic_compare_exchange_strong(&looked_ms, &last, now))
+		device_again();
+	return is_of_files(e);
+}
+
 /*
  * The extents of the answer, to be freed, when csvfs may use them itself; NULL: not all are as they must be. Not with inode.lock:
  * the kernel may have to be asked to let pages go.
@@ -93,7 +106,7 @@ static struct vol_extent *usable_extents(const struct inode *i, const struct cal
 	list = calloc(n, sizeof(*list));
 	for (uint32_t k = 0; list && good && k < n; k++) {
 		vol_get_extent(&r, &list[k]);
-		good = !r.bad && is_of_files(&list[k]) &&
+		good = !r.bad && (is_of_files(&list[k]) || has_grown(&list[k])) &&
 		       device_uncached(&csvfs.device, list[k].physical, list[k].length);
 	}
 	if (!good) {

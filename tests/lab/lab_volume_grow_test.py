@@ -43,6 +43,30 @@ def grow(rig, host):
     return int(found.group(1)) if said.returncode == 0 and found else None
 
 
+def written(rig, host, work):
+    """Bytes that the host has written directly and by the owner meanwhile."""
+    before = rig.mount_status(host)
+    work()
+    return [rig.mount_status(host)[f'{how}_written_bytes'] - before[f'{how}_written_bytes'] for how in ('direct', 'redirected')]
+
+
+def direct_where_it_has_grown(rig, other, size):
+    """All that was there before is full, and the owner stays: what is written directly is written to what is new."""
+    owner = rig.wait_role('volume.v1')
+    pid = rig.owner_pid(owner)
+    fill = 'i=0; for s in 32M 4M 1M; do while fallocate -l $s fill$i 2>/dev/null; do i=$((i+1)); done; rm -f fill$i; done; test $i -gt 5'
+    rig.run(other, 'sh', '-c', f'mkdir {PLACE}/v1/full && cd {PLACE}/v1/full && {fill}')
+    set_size(rig, size)
+    check((grow(rig, other) or 0) > size - 40 * MIB, f'the volume has grown to {size} bytes')
+
+    def write():
+        rig.run(other, 'dd', 'if=/dev/zero', f'of={PLACE}/v1/new', 'bs=1M', 'count=32', 'oflag=direct', 'conv=notrunc')
+    write()
+    eventually(lambda: written(rig, other, write) == [32 * MIB, 0], 20, f'{other} writes directly behind the old end')
+    check_equal(rig.owner_pid(owner), pid, 'the owner')
+    rig.run(other, 'sh', '-c', f'rm -r {PLACE}/v1/full {PLACE}/v1/new')
+
+
 def kill_while_growing(rig, draw, size):
     owner = rig.wait_role('volume.v1')
     set_size(rig, size)
@@ -68,9 +92,11 @@ def test_grow():
         other = next(h for h in rig.names if h != owner)
         before = grow(rig, other)
         check(before and before < FIRST, f'nothing to do: {before}')
+        direct_where_it_has_grown(rig, other, FIRST + MORE)
+        step('direct where it has grown')
         writer = Writer(rig, other, 'growing')
         for n in range(1, ROUNDS + 1):
-            kill_while_growing(rig, draw, FIRST + n * MORE)
+            kill_while_growing(rig, draw, FIRST + MORE + n * MORE)
             rig.run(other, 'sh', '-c', f'mkdir {PLACE}/v1/d{n} && head -c 20000000 /dev/zero | tr "\\0" {n} >{PLACE}/v1/d{n}/f')
             writer.wait_acks(20)
             step(f'round {n}: {grow(rig, other)} bytes')
