@@ -25,6 +25,7 @@
 #define FOPEN_PARALLEL_DIRECT_WRITES (1u << 6)
 #endif
 #define BEFORE_DATA (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define IN_A_ROW 16 /* requests received before what the device has done is looked at, when there are always more */
 #define HUGE_PAGE (2u << 20) /* of x86-64; elsewhere it is only a size */
 
 static _Atomic uint64_t init_unique; /* of an INIT that offers it; 0: none */
@@ -205,10 +206,13 @@ static bool does_not_block(int fd)
 
 static ssize_t receive_with_turn(int fd, void *buf, size_t len)
 {
+	static uint32_t in_a_row; /* of who has the turn */
 	ssize_t n;
 
-	if (direct_io_many())
+	if (direct_io_many() || ++in_a_row == IN_A_ROW) {
+		in_a_row = 0;
 		direct_io_go_on();
+	}
 	for (;;) {
 		turn_take(); /* also again: going on may have passed it on */
 		n = receive_now(fd, buf, len);
