@@ -536,11 +536,15 @@ struct settle {
 static int settle_page(void *user, uint64_t at, const uint8_t *first, const uint8_t *copy)
 {
 	const struct settle *s = user;
-	const struct trailer old = { .device = s->t->device, .at = at };
+	struct trailer old = { .device = s->t->device };
 	struct trailer_header h = { 0 };
+	int r = lead(old.device, s->t->at, first, copy, at, &h);
 
-	if (header_at(first, copy, at, &h) || !same_volume(&h, s->header))
-		return 0;
+	if (r == -ENOENT || r == -EBADMSG || r == -ERANGE || r == -EPROTONOSUPPORT)
+		return 0; /* to nothing that would be believed */
+	if (r < 0 || !same_volume(&h, s->header) || h.at == s->t->at)
+		return r;
+	old.at = h.at;
 	h = *s->header;
 	h.next = 0;
 	return trailer_write_header(&old, &h);

@@ -89,8 +89,8 @@ int trailer_make(struct trailer *ret, const struct device *d, const struct trail
  */
 int trailer_move(struct trailer *ret, const struct trailer *from, struct trailer_header *ret_header);
 /*
- * Trailers that `t` has replaced, behind the file system and naming themselves, name `t` from now on: what a move that was cut
- * off in the order of before has left, which a device that grows again would bring back. The caller has the volume; its
+ * What leads to another trailer than `t`, from behind the file system, leads to `t` from now on: so a move that was cut off in
+ * the order of before has left it, and a device that grows again would bring the other one back. The caller has the volume; its
  * file system is as the superblock on the device says, or nobody writes to it meanwhile. `header` is of `t`.
  */
 int trailer_settle(const struct trailer *t, const struct trailer_header *header);

@@ -718,6 +718,30 @@ static void test_grow(bool xfs)
 	CHECK_EQ(job(VOL_JOB_CHECK).failed, 0);
 }
 
+/*
+ * A move that was cut off before there were notes, by a csvfs-admin of then: an owner mounts what is at the end, and lets the old
+ * trailer lead there. The device has grown again when it ends.
+ */
+static void test_two_trailers(void)
+{
+	off_t size = lseek(rig.loop.file, 0, SEEK_END);
+	struct trailer old, to, found;
+	struct trailer_header h, old_header;
+	char error[200];
+	struct device d;
+
+	loop_resize(&rig.loop, (uint64_t)size + 64 * MIB);
+	REQUIRE(!device_open(&d, rig.loop.path, true));
+	REQUIRE(!trailer_find(&old, &d, &old_header, error, sizeof(error)));
+	REQUIRE(!trailer_move(&to, &old, &h) && !trailer_write_header(&old, &old_header));
+	owner_start();
+	CHECK_EQ(owner_end(SIGTERM), 0);
+	loop_resize(&rig.loop, (uint64_t)size + 128 * MIB);
+	CHECK_EQ(trailer_find(&found, &d, &h, error, sizeof(error)), 0);
+	CHECK_EQ(found.at, to.at);
+	device_close(&d);
+}
+
 static void run(const char *filesystem)
 {
 	rig_start(filesystem);
@@ -744,6 +768,7 @@ static void run(const char *filesystem)
 	peer_bye(&b);
 	CHECK_EQ(owner_end(SIGTERM), 0);
 	rig_fsck(!strcmp(filesystem, "xfs"));
+	test_two_trailers();
 	loop_free(&rig.loop);
 }
 
