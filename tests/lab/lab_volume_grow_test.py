@@ -57,7 +57,8 @@ def direct_where_it_has_grown(rig, other, size):
     fill = 'i=0; for s in 32M 4M 1M; do while fallocate -l $s fill$i 2>/dev/null; do i=$((i+1)); done; rm -f fill$i; done; test $i -gt 5'
     rig.run(other, 'sh', '-c', f'mkdir {PLACE}/v1/full && cd {PLACE}/v1/full && {fill}')
     set_size(rig, size)
-    check((grow(rig, other) or 0) > size - 40 * MIB, f'the volume has grown to {size} bytes')
+    # Refused as long as not all nodes have told the new size.
+    eventually(lambda: (grow(rig, other) or 0) > size - 40 * MIB, 20, f'the volume has grown to {size} bytes')
 
     def write():
         rig.run(other, 'dd', 'if=/dev/zero', f'of={PLACE}/v1/new', 'bs=1M', 'count=32', 'oflag=direct', 'conv=notrunc')
