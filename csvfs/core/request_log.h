@@ -26,7 +26,7 @@
 #include "proto/volume.h"
 
 #define REQUEST_LOG_SESSION_MAX 1024 /* kept of one session */
-#define REQUEST_ANSWER_MAX 256	     /* an encoded answer: the longest of a class that is kept has 40 + 116 bytes */
+#define REQUEST_ANSWER_MAX 256	     /* an encoded answer: the longest of a class that is kept has 40 + 180 bytes */
 
 enum request_class { REQUEST_REPEAT, REQUEST_MEMORY, REQUEST_INTENT };
 enum request_class request_class(const struct vol_message *m);

@@ -353,6 +353,26 @@ static const struct vol_fid *name_of(const struct vol_message *q, const char **r
 	}
 }
 
+/* The directory whose attributes the answer tells, and these; NULL: of none. */
+static const struct vol_fid *parent_of(const struct vol_message *q, const struct vol_message *m, const struct vol_attr **ret)
+{
+	const char *unused;
+	uint8_t cache;
+
+	if (m->type == VOL_ENTRY) {
+		cache = m->entry.cache;
+		*ret = &m->entry.parent;
+	} else if (m->type == VOL_NAMED) {
+		cache = m->named.cache;
+		*ret = &m->named.parent;
+	} else {
+		return NULL;
+	}
+	if (!(cache & VOL_CACHE_PARENT))
+		return NULL;
+	return q->type == VOL_UNLINK ? &q->unlink.parent : q->type == VOL_RENAME ? &q->rename.parent : name_of(q, &unused);
+}
+
 static void keep_entries(const struct changes *now, const struct call *c, const struct vol_message *m)
 {
 	struct reader r = reader_of(m->data.bytes.data, m->data.bytes.len);
@@ -399,7 +419,8 @@ void caching_asked(struct call *c)
 void caching_answered(const struct call *c, const struct vol_message *m)
 {
 	const bool good = !m->error && m->type == vol_answer_type(c->q.type), entry = good && m->type == VOL_ENTRY;
-	const struct vol_fid *directory, *file = &m->entry.file;
+	const struct vol_fid *directory, *parent, *file = &m->entry.file;
+	const struct vol_attr *parent_attr;
 	struct changes now;
 	const char *name;
 	bool attr, names;
@@ -408,16 +429,21 @@ void caching_answered(const struct call *c, const struct vol_message *m)
 	directory = entry ? name_of(&c->q, &name) : NULL;
 	attr = entry && m->entry.cache & VOL_CACHE_ATTR && !vol_fid_none(file) && pending_may_cache(window, m->request, file);
 	names = directory && m->entry.cache & VOL_CACHE_NAME && pending_may_cache(window, m->request, directory);
+	parent = good ? parent_of(&c->q, m, &parent_attr) : NULL;
+	if (parent && !pending_may_cache(window, m->request, parent))
+		parent = NULL;
 	change_ended(c, good ? m : NULL);
 	if (entry && !attr)
 		drop_attr(file); /* two answers may have come in the wrong order */
-	if (csvfs.session.cache_off || !(attr || names || c->q.type == VOL_READDIR || c->q.type == VOL_GETXATTR))
+	if (csvfs.session.cache_off || !(attr || names || parent || c->q.type == VOL_READDIR || c->q.type == VOL_GETXATTR))
 		return;
 	changes_now(&now, c);
 	if (attr)
 		keep_attr(&now, file, &m->entry.attr);
 	if (names)
 		keep_name(&now, directory, name, file);
+	if (parent)
+		keep_attr(&now, parent, parent_attr);
 	if (good && c->q.type == VOL_READDIR && c->q.readdir.plus)
 		keep_entries(&now, c, m);
 	if (c->q.type == VOL_GETXATTR && m->error == ENODATA)

@@ -222,6 +222,22 @@ int names_intent(struct request *r, struct named *n)
 	return ret;
 }
 
+/*
+ * So that who changed a directory need not ask for its attributes to use it again. After the change: one of the same session that
+ * is under way may be in it or not, and the session keeps nothing while it has one.
+ */
+static void answer_parent(struct request *r, const struct named *n)
+{
+	bool entry = r->answer.type == VOL_ENTRY;
+	struct vol_attr *attr = entry ? &r->answer.entry.parent : &r->answer.named.parent;
+	uint8_t *cache = entry ? &r->answer.entry.cache : &r->answer.named.cache;
+
+	if (!vol_fid_equal(&n->parent[0]->fid, &n->parent[n->n - 1]->fid))
+		return; /* two directories: there is room for one */
+	if (lend_attr(r, &n->parent[0]->fid) && !files_stat(n->parent[0], attr))
+		*cache |= VOL_CACHE_PARENT;
+}
+
 int names_end(struct request *r, struct named *n, int error, const struct file *made)
 {
 	struct owner *o = r->owner;
@@ -235,6 +251,8 @@ int names_end(struct request *r, struct named *n, int error, const struct file *
 			    made ? &made->fid : NULL);
 		pthread_mutex_unlock(&o->lock);
 	}
+	if (!error && n->locked)
+		answer_parent(r, n);
 	claim_end(o, n->claim);
 	if (n->locked)
 		unlock_names(o, n);

@@ -254,6 +254,38 @@ def test_no_questions():
         rig.stop()
 
 
+NEW_FILES = 200
+MAKE = 'os.close(os.open("{}/%d" % i, os.O_CREAT | os.O_WRONLY))'
+
+
+def questions_of_changes(node, agent):
+    """A new file takes three: is the name there, make it, close it; the directory's attributes come with the answer. Removed: one."""
+    agent('os.mkdir("m")')
+    for what, text, most in (('create', MAKE.format('m'), 3), ('unlink', 'os.unlink("m/%d" % i)', 1)):
+        before = asked(node)
+        agent(f'[{text} for i in range({NEW_FILES})]')
+        each = (asked(node) - before) / NEW_FILES
+        print(f'  {what}: {each:.2f} questions', flush=True)
+        check(each < most + 0.1, f'{what} took {each} questions')
+
+
+def test_changes():
+    """Who changes a directory knows it afterwards, and all others see what it is then."""
+    if not csvrig.have_programs():
+        return
+    with cluster(2) as (rig, (a, b), _stack):
+        questions_of_changes(rig.node(2), b)
+        b('os.mkdir("n")')
+        for i in range(50):
+            for who in (a, b):
+                who(f'put("n/{i}-{int(who is a)}", b"")')
+                check_equal(a('seen("n")'), b('seen("n")'), f'the directory after create {i}')
+            b(f'os.rename("n/{i}-0", "n/r")' if i % 2 else f'os.unlink("n/{i}-0")')
+            check_equal(a('seen("n")'), b('seen("n")'), f'the directory after change {i}')
+        rig.stop()
+        check_equal(rig.fsck(), '', 'fsck')
+
+
 USER = 1000
 
 
@@ -377,4 +409,4 @@ def test_new_owner():
         check_equal(rig.fsck(), '', 'fsck')
 
 
-main(test_never_stale, test_no_questions, test_rights_and_times, test_silent_holder, test_new_owner)
+main(test_never_stale, test_no_questions, test_changes, test_rights_and_times, test_silent_holder, test_new_owner)

@@ -67,7 +67,14 @@ static void fill(struct vol_message *a, const struct vol_message *q)
 	case VOL_LOOKUP:
 		a->entry = entry_of_file(owner.there ? &file : &none, VOL_CACHE_NAME | (owner.there ? VOL_CACHE_ATTR : 0));
 		break;
-	case VOL_MKNOD: a->entry = entry_of_file(&file, VOL_CACHE_NAME | VOL_CACHE_ATTR); break;
+	case VOL_MKNOD:
+		a->entry = entry_of_file(&file, VOL_CACHE_NAME | VOL_CACHE_ATTR | VOL_CACHE_PARENT);
+		a->entry.parent = (struct vol_attr){ .ino = 6, .size = owner.size };
+		break;
+	case VOL_UNLINK:
+		a->named = (struct vol_named){ .file = file, .cache = VOL_CACHE_PARENT };
+		a->named.parent = (struct vol_attr){ .ino = 6, .size = owner.size };
+		break;
 	case VOL_READDIR: a->data = (struct vol_data){ .value = 1, .bytes = list_of() }; break;
 	case VOL_GETXATTR: a->error = ENODATA; break;
 	default: break;
@@ -223,6 +230,34 @@ static void test_kept(void)
 	CHECK_EQ(known(&file), 1);
 	recall(&file, VOL_RECALL_ATTR, "");
 	CHECK_EQ(known(&file), 0);
+}
+
+/* Who makes or removes a name knows the directory's attributes after it; not what somebody has changed since. */
+static void test_parent(void)
+{
+	struct asker a;
+
+	owner.size = 11;
+	CHECK_EQ(ask(named(VOL_MKNOD)), 0);
+	CHECK_EQ(known(&directory), 11);
+	owner.size = 12;
+	CHECK_EQ(ask(named(VOL_UNLINK)), 0);
+	CHECK_EQ(known(&directory), 12);
+	begin_held(&a, named(VOL_MKNOD));
+	CHECK_EQ(known(&directory), 0); /* while it is under way */
+	recall(&directory, VOL_RECALL_ATTR, "");
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known(&directory), 0);
+	/* Two of its own: the answer that was made first comes last. */
+	begin_held(&a, named(VOL_MKNOD));
+	owner.size = 13;
+	CHECK_EQ(ask(named(VOL_UNLINK)), 0);
+	CHECK_EQ(known(&directory), 0);
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known(&directory), 0);
+	owner.size = 1;
+	recall(&file, VOL_RECALL_ATTR, "");
+	recall(&directory, VOL_RECALL_ATTR | VOL_RECALL_NAME, "");
 }
 
 /* The recall is sent after the answer was made, and is here first. */
@@ -414,6 +449,7 @@ int main(void)
 {
 	rig_start();
 	test_kept();
+	test_parent();
 	test_overtaken();
 	test_list_overtaken();
 	test_own_change();

@@ -46,7 +46,7 @@ static void longest_answer(void)
 
 	m.entry.file.len = VOL_FID_MAX;
 	memset(m.entry.file.data, 9, VOL_FID_MAX);
-	m.entry.attr.size = 123456789;
+	m.entry.attr.size = m.entry.parent.size = 123456789;
 	CHECK_EQ(request_log_answer(l, 0, 7, &m), -ENOENT);
 	CHECK_EQ(request_log_begin(l, 0, 7, &ret), REQUEST_NEW);
 	CHECK_EQ(request_log_answer(l, 0, 7, &m), 0);
