@@ -34,6 +34,9 @@ READY_S = 60
 GIB = 1 << 30
 CLONE_NEWNS = 0x20000
 
+# What runs csvfs and csvfs-owner, such as valgrind with its options.
+UNDER = os.environ.get('CSVFS_UNDER', '').split()
+
 
 def tool(name):
     path = f'{BUILD}/tests/csvfs/{name}'
@@ -220,7 +223,8 @@ class Node:
     def end(self, which, process, how):
         """TERM waits for the orderly end; KILL for the end."""
         if how == 'TERM':
-            self.run('pkill', '-TERM', '-x', process, ok=False)
+            control = f'/run/csvfs/{"client" if process == "csvfs" else "owner"}'
+            self.run('pkill', '-TERM', '-f', f'control {control}', ok=False)  # the name is another one with CSVFS_UNDER
         else:
             mounts = self.fuse_mounts() if process == 'csvfs' else []
             self.rig.lab.ask('kill', host=self.name, process=process)
@@ -296,11 +300,11 @@ class Rig:
     # -- how the programs are called
 
     def owner_argv(self, node, epoch):
-        return [program('csvfs-owner'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/owner',
+        return [*UNDER, program('csvfs-owner'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/owner',
                 '--node', node.n, '--epoch', epoch, '--listen', f'{node.address}:{PORT}']
 
     def client_argv(self, node):
-        return [*node.client_prefix, program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
+        return [*UNDER, *node.client_prefix, program('csvfs'), '--foreground', '--device', '/dev/lun', '--key', '/run/lab/key', '--control', '/run/csvfs/client',
                 '--node', node.n, '--incarnation', node.incarnation, *node.client_options, MOUNT]
 
     def format(self):
