@@ -13,6 +13,11 @@ from labtest import check, check_equal, eventually  # noqa: E402
 from labvolume import FAIL_OVER_S, PLACE, UP_S, Writer, step  # noqa: E402
 
 
+def clusterd_log(rig, host):
+    with open(f'{rig.lab.run}/hosts/{host}/log/clusterd/clusterd.log') as f:
+        return f.read()
+
+
 def drain(rig, owner):
     """Ownership follows a drain; the volume stays mounted on the node."""
     rig.ctl('node', 'drain', owner)
@@ -63,6 +68,49 @@ def lose_csvfs(rig, owner):
     check_equal({h['name']: h['boots'] for h in rig.cluster.status()}, boots, 'no host was fenced because csvfs died')
 
 
+# Has the open device of a csvfs too, until a word: as the kernel has it while something that csvfs gave to the device is under way.
+HOLDER = r'''
+import ctypes, os, stat, sys
+pid, libc = int(sys.argv[1]), ctypes.CDLL(None, use_errno=True)
+pidfd, kept = os.pidfd_open(pid), []
+for fd in os.listdir(f'/proc/{pid}/fd'):
+    try:
+        if stat.S_ISBLK(os.stat(f'/proc/{pid}/fd/{fd}').st_mode):
+            kept.append(libc.syscall(438, pidfd, int(fd), 0))  # pidfd_getfd(2)
+    except FileNotFoundError:
+        pass
+print(len([fd for fd in kept if fd >= 0]), flush=True)
+sys.stdin.readline()
+'''
+
+
+def lose_csvfs_while_it_writes(rig, owner):
+    """One that is gone, and the device has not answered all that it was asked: nobody is told that it has ended, and no other one is
+    started, before that is over."""
+    victim = next(h for h in rig.names if h != owner)
+    pid = rig.csvfs_pid(victim)
+    writer = Writer(rig, owner, 'lingers')
+    with subprocess.Popen(rig.lab.command(victim, ['python3', '-c', HOLDER, str(pid)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as holder:
+        check_equal(holder.stdout.readline(), '1\n', 'open devices of csvfs')
+        rig.run(victim, 'kill', '-9', str(pid))
+        eventually(lambda: 'volume_lingers' in clusterd_log(rig, victim), UP_S, f'{victim} says that the device has not answered')
+        writer.wait_acks(50)
+        for _ in range(2):  # also a clusterd that starts now sees it
+            check_equal(rig.lab.exec(victim, 'pgrep', '-x', 'csvfs').stdout, '', 'csvfs that runs meanwhile')
+            check('volume_detached' not in clusterd_log(rig, victim).rpartition('volume_lingers')[2], 'it counts as one that has ended')
+            before = rig.incarnation(victim, victim)
+            rig.lab.ask('kill', host=victim, process='clusterd')
+            rig.lab.ask('restart', host=victim, process='clusterd')
+            eventually(lambda b=before: rig.incarnation(victim, victim) not in (None, b) and rig.cluster.all_online(), UP_S,
+                       f'{victim} is online again')
+        holder.stdin.write('\n')
+        holder.stdin.flush()
+        wait_new_csvfs(rig, victim, pid)
+    rig.wait_mounted([victim])
+    writer.stop(victim)
+
+
 # Has a page of a file, and at a word wants another one.
 MAPPER = r'''
 import mmap, os, sys
@@ -108,12 +156,7 @@ def leave(rig, owner):
     victim = next(h for h in rig.names if h != owner)
     rig.run(victim, 'sh', '-c', f'cd {PLACE}/v1 && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/holder)')
     rig.cluster.ctl(victim, 'node', 'stop', timeout=5)  # does not wait for the end of it
-    log = f'{rig.lab.run}/hosts/{victim}/log/clusterd/clusterd.log'
-
-    def named():
-        with open(log) as f:
-            return 'in use by sleep' in f.read()
-    eventually(named, UP_S, f'{victim} says who uses the volume')
+    eventually(lambda: 'in use by sleep' in clusterd_log(rig, victim), UP_S, f'{victim} says who uses the volume')
     check_equal(rig.mounts(victim), [f'{PLACE}/v1'], 'a volume in use stays mounted')
     rig.run(victim, 'sh', '-c', 'kill $(cat /run/holder)')
     eventually(lambda: not rig.mounts(victim), UP_S, f'{victim} has unmounted')
@@ -135,6 +178,8 @@ def test_losses():
         restart_clusterd(rig, owner)
         step('csvfs dies')
         lose_csvfs(rig, owner)
+        step('csvfs dies, and what it writes is under way')
+        lose_csvfs_while_it_writes(rig, owner)
         step('csvfs dies and waits for itself')
         lose_csvfs_in_kernel(rig, owner)
         step('a node leaves')
