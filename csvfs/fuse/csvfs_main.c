@@ -15,7 +15,7 @@
 #define TOUCH_MS 1000
 #define IS_HELD "another csvfs of this host has it, or one that ended asked for something that the device has not answered yet"
 #define THREADS_MAX 96
-#define THREADS_IDLE 40 /* a thread that is one too many ends: more than what is under way at a common depth of queues */
+#define THREADS_IDLE 40 /* a thread that is one too many ends; those that wait have one each */
 /* Asynchronous direct I/O, and pages: the kernel's own is 12, however deep the queue is. Less than threads: others get through. */
 #define BACKGROUND_MAX 64
 

@@ -83,6 +83,7 @@ static void give(struct direct_io *d)
 
 /* --- begin --- */
 
+/* `data`: of a write. */
 static bool begin(const struct direct_io *what, const uint8_t *data)
 {
 	const size_t len = what->len;
@@ -102,7 +103,7 @@ static bool begin(const struct direct_io *what, const uint8_t *data)
 		give(d);
 		return false;
 	}
-	if (d->write)
+	if (data)
 		memcpy(room, data, len);
 	/* There is room for as many as there are of us. */
 	device_queue_add(&direct.queue, &d->request, d->write, room, len, d->use.physical);
