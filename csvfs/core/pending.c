@@ -124,14 +124,17 @@ bool pending_cancel(struct pending_window *w, uint64_t number)
 
 static void mark_add(struct pending_window *w, const struct vol_fid *file)
 {
-	struct pending_mark *m = &w->marks[w->mark_at];
+	struct pending_mark *m = w->marks;
 
 	if (w->n_marks < PENDING_MARKS)
-		w->n_marks++;
-	else if (m->next > w->forgotten)
+		m = &w->marks[w->n_marks++];
+	else
+		for (uint32_t i = 1; i < PENDING_MARKS; i++)
+			if (w->marks[i].next < m->next)
+				m = &w->marks[i];
+	if (m->next > w->forgotten)
 		w->forgotten = m->next;
 	*m = (struct pending_mark){ .file = *file, .next = w->next };
-	w->mark_at = (w->mark_at + 1) % PENDING_MARKS;
 }
 
 void pending_recalled(struct pending_window *w, const struct vol_fid *file)

@@ -53,9 +53,9 @@ struct pending_window {
 	uint64_t next;	    /* number of the next request */
 	uint64_t logged[REQUEST_LOG_SESSION_MAX]; /* numbers of MEMORY and INTENT requests from the mark on: ring */
 	uint32_t logged_first, n_logged;
-	struct pending_mark marks[PENDING_MARKS]; /* ring, newest overwrites oldest */
-	uint32_t n_marks, mark_at;
-	uint64_t forgotten; /* requests below may have been overtaken by a recall that is no longer in the ring */
+	struct pending_mark marks[PENDING_MARKS]; /* newest overwrites the one that is oldest by `next` */
+	uint32_t n_marks;
+	uint64_t forgotten; /* requests below may have been overtaken by a recall of which there is no mark any more */
 };
 
 /* `window`: of WELCOME, at most VOL_WINDOW_MAX. */

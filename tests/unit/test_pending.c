@@ -96,6 +96,26 @@ static void caching(void)
 	CHECK(!pending_may_cache(&w, after, &b));
 }
 
+/* One that is recalled again and again is not the first to be forgotten when many others are recalled once. */
+static void recalled_often(void)
+{
+	struct pending was;
+	struct vol_fid often = fid_of(1), other = fid_of(2), once;
+	uint64_t number;
+
+	pending_init(&w, 100);
+	for (uint32_t i = 0; i < 3 * PENDING_MARKS; i++) {
+		once = fid_of(100 + i);
+		number = pending_add(&w, REQUEST_REPEAT, PENDING_NORMAL, NULL);
+		pending_recalled(&w, &often);
+		pending_recalled(&w, &once);
+		CHECK(!pending_may_cache(&w, number, &often));
+		CHECK(!pending_may_cache(&w, number, &once));
+		CHECK(pending_may_cache(&w, number, &other));
+		CHECK(pending_answered(&w, number, &was));
+	}
+}
+
 #define NUMBERS 4096
 static uint64_t recalled[4]; /* the next number at the recall, by file */
 static bool alive[NUMBERS], logged[NUMBERS];
@@ -168,6 +188,7 @@ int main(void)
 	room();
 	log_limit();
 	caching();
+	recalled_often();
 	for (uint64_t seed = 1; seed <= 3; seed++)
 		against_model(seed);
 	return check_result();
