@@ -377,15 +377,22 @@ static void test_many_opens(void)
 	check_unharmed();
 }
 
-/*
- * More questions at once than the window: those too many are refused, the others answered, each once. About a file of its own: what
- * the sessions before it have cached of another is theirs until they are fenced.
- */
+/* What the sessions before have cached, of the directory in which they made files too, is theirs until they are fenced. */
+static void bad_fenced(void)
+{
+	struct vol_message f = { .type = VOL_FENCED, .fenced = { .node = 2, .incarnation = 1 } }, answer;
+
+	CHECK_EQ(ask_control(&f, &answer), 0);
+	CHECK_EQ(answer.error, 0);
+}
+
+/* More questions at once than the window: those too many are refused, the others answered, each once. */
 static void flood(uint16_t type, uint32_t n)
 {
 	uint32_t seen = 0, again = 0;
 	struct vol_fid own;
 
+	bad_fenced();
 	bad_again();
 	CHECK_EQ(create(&bad, vol_name(type), 1, &own), 0);
 	for (uint32_t i = 0; i < n; i++) {
