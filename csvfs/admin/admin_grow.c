@@ -6,30 +6,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "csvfs/admin/admin.h"
-
-/* Linux: fs/ext4/ext4.h; fs/xfs/libxfs/xfs_fs.h, struct xfs_growfs_data. */
-#define RESIZE_EXT4 _IOW('f', 16, uint64_t)
-struct xfs_growth {
-	uint64_t blocks;
-	uint32_t imax_pct;
-};
-#define RESIZE_XFS _IOW('X', 110, struct xfs_growth)
-
-struct growth {
-	enum superblock_kind kind;
-	struct xfs_growth to;
-};
+#include "csvfs/io/growth.h"
 
 static int grow_mounted(int root, const void *data)
 {
-	const struct growth *g = data;
-	struct xfs_growth to = g->to;
-	int r = g->kind == SUPERBLOCK_XFS ? ioctl(root, RESIZE_XFS, &to) : ioctl(root, RESIZE_EXT4, &to.blocks);
+	const struct admin_volume *v = data;
+	int r = growth_run(&v->super, root, v->trailer.at);
 
-	return r < 0 ? -errno : 0;
+	return r < 0 ? r : 0;
 }
 
 static int move_trailer(struct admin *a, struct admin_volume *v)
@@ -75,20 +61,14 @@ static int grow_unmounted(const struct admin_volume *v, uint64_t blocks)
 
 static int grow_filesystem(struct admin *a, const struct admin_volume *v)
 {
-	struct growth g = {
-		.kind = v->super.kind,
-		.to = { .blocks = v->trailer.at / v->super.block, .imax_pct = v->super.imax_pct },
-	};
+	uint64_t size = growth_size(&v->super, v->trailer.at);
 	int r;
 
-	if (g.to.blocks * v->super.block <= v->super.size)
+	if (size <= v->super.size)
 		return ADMIN_OK;
-	r = run_mounted(v, grow_mounted, &g);
-	if (r == -EPERM && g.kind == SUPERBLOCK_EXT4)
-		r = grow_unmounted(v, g.to.blocks);
-	/* XFS: what is left is less than an allocation group may be. */
-	if (r == -EINVAL && g.kind == SUPERBLOCK_XFS && v->trailer.at - v->super.size < TRAILER_SIZE)
-		return ADMIN_OK;
+	r = run_mounted(v, grow_mounted, v);
+	if (r == -EPERM && v->super.kind == SUPERBLOCK_EXT4)
+		r = grow_unmounted(v, size / v->super.block);
 	return r < 0 ? admin_fail(a, ADMIN_FAILED, "%s: growing its %s: %s; the volume is good, at its old size; try again",
 				  v->path, v->header.filesystem, strerror(-r))
 		     : ADMIN_OK;

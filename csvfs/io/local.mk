@@ -8,6 +8,8 @@ libcsvfs_io_a_SOURCES = \
 	csvfs/io/device_queue.h \
 	csvfs/io/extents.c \
 	csvfs/io/extents.h \
+	csvfs/io/growth.c \
+	csvfs/io/growth.h \
 	csvfs/io/io_count.h \
 	csvfs/io/link.c \
 	csvfs/io/link.h \

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "csvfs/io/growth.h"
 #include "csvfs/owner/owner.h"
 #include "csvfs/owner/rights.h"
 #include "text.h"
@@ -119,14 +120,6 @@ static int trim(struct owner *o, char *text, size_t size)
 
 /* --- growing --- */
 
-/* Linux: fs/ext4/ext4.h; fs/xfs/libxfs/xfs_fs.h, struct xfs_growfs_data. */
-#define RESIZE_EXT4 _IOW('f', 16, uint64_t)
-struct xfs_growth {
-	uint64_t blocks;
-	uint32_t imax_pct;
-};
-#define RESIZE_XFS _IOW('X', 110, struct xfs_growth)
-
 /* The new one is whole, and found, before the file system may grow over the old one; nobody writes to either meanwhile. */
 static int move_trailer(struct owner *o, char *text, size_t size)
 {
@@ -155,19 +148,14 @@ static int move_trailer(struct owner *o, char *text, size_t size)
 	return ret;
 }
 
-static int resize(struct owner *o, const struct superblock *s, uint64_t blocks)
+static int resize(struct owner *o, const struct superblock *s)
 {
-	struct xfs_growth xfs = { .blocks = blocks, .imax_pct = s->imax_pct };
-	int ret = 0;
+	int ret = s->kind == SUPERBLOCK_EXT4 ? rights_resize(true) : 0;
 
-	if (s->kind == SUPERBLOCK_XFS)
-		return ioctl(o->mount.root_fd, RESIZE_XFS, &xfs) ? -errno : 0;
-	ret = rights_resize(true);
 	if (ret)
 		return ret;
-	if (ioctl(o->mount.root_fd, RESIZE_EXT4, &blocks))
-		ret = -errno;
-	if (rights_resize(false))
+	ret = growth_run(s, o->mount.root_fd, o->mount.trailer.at);
+	if (s->kind == SUPERBLOCK_EXT4 && rights_resize(false))
 		owner_fence(o, "rights that no request may use", EPERM);
 	return ret;
 }
@@ -176,7 +164,6 @@ static int resize(struct owner *o, const struct superblock *s, uint64_t blocks)
 static int grow(struct owner *o, char *text, size_t size)
 {
 	struct superblock s;
-	uint64_t blocks;
 	int ret = device_refresh(&o->mount.device);
 
 	if (!ret)
@@ -185,23 +172,19 @@ static int grow(struct owner *o, char *text, size_t size)
 		ret = superblock_read(&o->mount.device, &s);
 	if (ret)
 		return ret;
-	blocks = s.block ? o->mount.trailer.at / s.block : 0;
 	tell(o, 0, s.size);
-	if (blocks * s.block <= s.size)
+	if (growth_size(&s, o->mount.trailer.at) <= s.size)
 		return 0;
-	ret = resize(o, &s, blocks);
-	/* What is left is less than an allocation group may be. */
-	if (ret == -EINVAL && s.kind == SUPERBLOCK_XFS && o->mount.trailer.at - s.size < TRAILER_SIZE)
-		return 0;
+	ret = resize(o, &s);
 	if (ret == -EPERM && s.kind == SUPERBLOCK_EXT4)
 		snprintf(text, size,
 			 "an ext4 in use is grown with the capability CAP_SYS_RESOURCE, which this system does not give; "
 			 "stop the volume, csvfs-admin grow DEVICE, start it");
-	else if (ret)
+	else if (ret < 0)
 		snprintf(text, size, "its file system cannot be grown: %s; it is good, at its old size", strerror(-ret));
-	else
-		tell(o, 0, blocks * s.block);
-	return ret;
+	else if (ret)
+		tell(o, 0, growth_size(&s, o->mount.trailer.at));
+	return ret < 0 ? ret : 0;
 }
 
 /* --- checking --- */
