@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Runs a program as on a kernel without a system call: without CALL PROGRAM ARGUMENT... It fails with ENOSYS. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "tests/lib/without_call.h"
 
 static const struct {
 	const char *name;
@@ -27,17 +25,9 @@ static unsigned int number_of(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, argc > 2 ? number_of(argv[1]) : 0, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog filter = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
 	if (argc < 3)
 		return 2;
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) {
+	if (without_call(number_of(argv[1]))) {
 		fprintf(stderr, "without: %s\n", strerror(errno));
 		return 1;
 	}

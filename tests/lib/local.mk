@@ -4,6 +4,7 @@
 noinst_HEADERS += \
 	tests/lib/any_names.h \
 	tests/lib/check.h \
+	tests/lib/without_call.h \
 	$(NULL)
 test_data += \
 	tests/lib/ctl_daemon.sh \

@@ -4,14 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "tests/lib/check.h"
+#include "tests/lib/without_call.h"
 
 #define CACHESTAT 451 /* its number on all architectures */
 #define KIB 1024u
@@ -66,15 +64,7 @@ static void look(void)
 /* From now on this process has a kernel without cachestat(2). */
 static void take_away(void)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CACHESTAT, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog filter = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-
-	REQUIRE(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+	REQUIRE(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !without_call(CACHESTAT));
 	REQUIRE(syscall(CACHESTAT, -1, NULL, NULL, 0) < 0 && errno == ENOSYS);
 }
 
