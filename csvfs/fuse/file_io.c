@@ -304,6 +304,16 @@ static void note_write(struct inode *i)
 	i->mtime_ns = now_ns();
 }
 
+/* True: recalls_send() has something to send. inode.lock is held. */
+static bool use_ended(struct inode *i, struct io_use *use)
+{
+	bool recalls = io_end(&i->drain, use);
+
+	if (!i->drain.n_uses)
+		pthread_cond_broadcast(&i->changed);
+	return recalls;
+}
+
 bool direct_use_end(struct inode *i, struct direct_use *u, bool write)
 {
 	bool recalls;
@@ -313,9 +323,7 @@ bool direct_use_end(struct inode *i, struct direct_use *u, bool write)
 		note_write(i);
 		range_remove(i, &u->range);
 	}
-	recalls = io_end(&i->drain, &u->use);
-	if (!i->drain.n_uses)
-		pthread_cond_broadcast(&i->changed);
+	recalls = use_ended(i, &u->use);
 	pthread_mutex_unlock(&i->lock);
 	return recalls;
 }
@@ -323,10 +331,8 @@ bool direct_use_end(struct inode *i, struct direct_use *u, bool write)
 /* inode.lock is held, and let go meanwhile when a recall is answered. */
 static void piece_ended(struct inode *i, struct io_use *use)
 {
-	if (io_end(&i->drain, use))
+	if (use_ended(i, use))
 		recalls_send(i);
-	if (!i->drain.n_uses)
-		pthread_cond_broadcast(&i->changed);
 }
 
 static void piece_end(struct inode *i, struct io_use *use)
