@@ -225,7 +225,7 @@ static void ended(struct volume_mount *m)
  * Its process is gone. What it has given to the device may still be under way, if somebody looked at its memory just when it ended:
  * until that is over the run counts as one that lives, so nobody is told otherwise and no other begins.
  */
-static void gone(struct volume_mount *m)
+static void process_gone(struct volume_mount *m)
 {
 	unwatch(m);
 	if (!volume_device_held(m->device)) {
@@ -243,7 +243,7 @@ static int32_t on_end(int32_t fd, int32_t events, void *data)
 
 	(void)fd;
 	(void)events;
-	gone(m);
+	process_gone(m);
 	m->around->changed(m->around->user);
 	return 0;
 }

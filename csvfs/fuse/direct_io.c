@@ -226,4 +226,5 @@ void direct_io_stop(void)
 	direct_io_go_on();
 	while (direct.queue.n)
 		end_some(true);
+	device_queue_close(&direct.queue);
 }

@@ -4,7 +4,7 @@
  * are those of the kernel's include/uapi/linux/fuse.h; older headers lack some.
  *
  * Each thread that takes requests receives the data of a write into memory of its own, on a page: so it goes to the device from
- * where it lies. libfuse has the rest.
+ * where it lies. One of them at a time receives, the one that has the turn; without asynchronous I/O all do. libfuse has the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
