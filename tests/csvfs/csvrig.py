@@ -418,7 +418,7 @@ def private_mounts():
 
 
 @contextlib.contextmanager
-def local_file_systems(count, size=GIB, filesystem='ext4', sector=512):
+def local_file_systems(count, size=GIB, filesystem='ext4', sector=512, options='noatime'):
     """Plain local file systems to compare with: directories. After private_mounts()."""
     sans, places = [], []
     try:
@@ -430,7 +430,7 @@ def local_file_systems(count, size=GIB, filesystem='ext4', sector=512):
             os.chmod(place, 0o755)
             mkfs = ['mkfs.xfs', '-q'] if filesystem == 'xfs' else ['mkfs.ext4', '-q', '-O', '^inline_data']
             subprocess.run([*mkfs, device], check=True)
-            subprocess.run(['mount', '-o', 'noatime', device, place], check=True)
+            subprocess.run(['mount', '-o', options, device, place], check=True)
             places.append(place)
         yield places
     finally:
