@@ -62,6 +62,8 @@ struct vol_dirent {
 	struct vol_attr attr;
 };
 
+#define VOL_RELEASES_MAX 64 /* open files that one RELEASE closes */
+
 enum vol_set_bits {
 	VOL_SET_MODE = 1, VOL_SET_UID = 2, VOL_SET_GID = 4, VOL_SET_SIZE = 8, VOL_SET_ATIME = 16, VOL_SET_MTIME = 32,
 	VOL_SET_ATIME_NOW = 64, VOL_SET_MTIME_NOW = 128, VOL_SET_KILL_PRIV = 256,

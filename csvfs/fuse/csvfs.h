@@ -190,6 +190,7 @@ struct csvfs {
 	struct queue handles;
 	struct queue *to_reclaim; /* of handles: what recover.c looks at next; who takes that one out takes it on */
 	struct queue unreleased;  /* handles that are closed here, and for the owner perhaps not */
+	pthread_cond_t to_release; /* there are some again */
 	uint32_t n_inodes, n_handles;
 	_Atomic uint64_t next_handle;
 };
@@ -265,10 +266,12 @@ void handle_set_inode(struct handle *h, struct inode *i);
 /* One that the owner does not have. */
 void handle_free(struct handle *h);
 /*
- * Asks the owner to close it. When there is none for too long the handle is gone here, and handles_release_again() asks later: the
+ * Asks the owner to close it. When there is none for too long the handle is gone here, and handles_release() asks later: the
  * same owner may come back, and it would keep the file open, and locked, for a process that is no more.
  */
 void handle_release(struct handle *h);
+/* The same of one that has no locks, and does not wait: handles_release() asks, of several in one message. */
+void handle_release_later(struct handle *h);
 /* OPEN or CREATE has failed; NULL: for want of a handle. After an error that may be ours nobody knows whether the owner has it. */
 static inline void handle_unopened(struct handle *h, int error)
 {
@@ -277,7 +280,8 @@ static inline void handle_unopened(struct handle *h, int error)
 	else if (h)
 		handle_free(h);
 }
-void handles_release_again(void);
+/* Waits until there are any to be closed, and asks. 0 or negative errno: they are to be closed still. */
+int handles_release(void);
 /* 0, or -EIO: its locks were lost. */
 static inline int handle_check(const struct handle *h) { return atomic_load(&h->lost) ? -EIO : 0; }
 static inline struct handle *handle_of(const struct fuse_file_info *fi) { return (struct handle *)(uintptr_t)fi->fh; }
@@ -382,7 +386,8 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *l, int sleep);
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 void locks_closed(struct inode *i, const struct handle *h, uint64_t lock_owner);
-void locks_released(struct inode *i, uint64_t handle);
+/* True: there were some. */
+bool locks_released(struct inode *i, uint64_t handle);
 /* Calls reclaim() for each. -ENOMEM. */
 int locks_reclaim(struct inode *i);
 /* They are somebody else's by now: forgets them, and marks the open files they were taken by. */

@@ -105,10 +105,19 @@ static void *touch_main(void *unused)
 	(void)unused;
 	for (;;) {
 		nap(TOUCH_MS);
-		handles_release_again();
 		inodes_each(inode_touch_later);
 		inodes_each(pages_refresh);
 	}
+	return NULL;
+}
+
+/* While one question is under way the next ones gather. */
+static void *release_main(void *unused)
+{
+	(void)unused;
+	for (;;)
+		if (handles_release())
+			nap(TOUCH_MS);
 	return NULL;
 }
 
@@ -135,6 +144,8 @@ static int start_threads(void)
 
 	if (!error)
 		error = pthread_create(&thread, NULL, probe_main, NULL);
+	if (!error)
+		error = pthread_create(&thread, NULL, release_main, NULL);
 	if (!error)
 		error = pthread_create(&csvfs.ticker, NULL, tick_main, NULL);
 	csvfs.ticks = !error;
@@ -366,6 +377,7 @@ int csvfs_main(int argc, char **argv)
 	pthread_mutex_init(&csvfs.table, NULL);
 	queue_init(&csvfs.handles);
 	queue_init(&csvfs.unreleased);
+	pthread_cond_init(&csvfs.to_release, NULL);
 	csvfs.root = calloc(1, sizeof(*csvfs.root));
 	if (!csvfs.root)
 		return fail("root", -ENOMEM, "");

@@ -182,8 +182,11 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	pthread_mutex_unlock(&csvfs.table);
 	if (last)
 		inode_give_back(i);
-	locks_released(i, h->number);
-	handle_release(h);
+	/* Who locks it next must find its locks gone. Of other closes nobody sees when the owner has heard of them. */
+	if (locks_released(i, h->number))
+		handle_release(h);
+	else
+		handle_release_later(h);
 	fuse_reply_err(req, 0);
 }
 

@@ -189,17 +189,39 @@ void handle_free(struct handle *h)
 		inode_put(i, 1);
 }
 
-static int ask_release(const struct handle *h)
+/* The owner closes them. */
+static int ask_release(struct handle *const *list, uint32_t n)
 {
+	uint8_t more[VOL_RELEASES_MAX * sizeof(uint64_t)];
+	struct writer w = writer_of(more, sizeof(more));
 	struct call c;
 	int error;
 
+	for (uint32_t k = 1; k < n; k++)
+		put_u64(&w, list[k]->number);
 	call_init(&c, VOL_RELEASE);
 	c.kind = PENDING_URGENT;
-	c.q.release.handle = h->number;
+	c.q.release = (struct vol_release){ .handle = list[0]->number, .more = { more, writer_len(&w) } };
 	error = session_ask(&c);
 	call_done(&c);
 	return error;
+}
+
+/* csvfs.table is held. A new owner that does not know the handle any more has nothing to close. */
+static void close_here(struct handle *h)
+{
+	atomic_store(&h->open, false);
+	take_out(h);
+	h->inode = NULL;
+}
+
+static void to_release(struct handle *const *list, uint32_t n)
+{
+	pthread_mutex_lock(&csvfs.table);
+	for (uint32_t k = 0; k < n; k++)
+		queue_add(&csvfs.unreleased, &list[k]->all);
+	pthread_mutex_unlock(&csvfs.table);
+	pthread_cond_signal(&csvfs.to_release);
 }
 
 void handle_release(struct handle *h)
@@ -207,41 +229,52 @@ void handle_release(struct handle *h)
 	struct inode *i = h->inode;
 	int error;
 
-	/* Before it is asked: a new owner that does not know the handle any more has nothing to close. */
-	atomic_store(&h->open, false);
-	error = ask_release(h);
 	pthread_mutex_lock(&csvfs.table);
-	take_out(h);
-	if (error)
-		queue_add(&csvfs.unreleased, &h->all);
+	close_here(h);
 	pthread_mutex_unlock(&csvfs.table);
-	if (!error)
+	error = ask_release(&h, 1);
+	if (error)
+		to_release(&h, 1);
+	else
 		free(h);
 	if (i)
 		inode_put(i, 1);
 }
 
-static struct handle *unreleased(void)
+void handle_release_later(struct handle *h)
 {
-	struct handle *h;
+	struct inode *i = h->inode;
+	bool first;
 
 	pthread_mutex_lock(&csvfs.table);
-	h = QUEUE_FIRST(&csvfs.unreleased, struct handle, all);
-	if (h)
-		queue_remove(&h->all);
-	pthread_mutex_unlock(&csvfs.table);
-	return h;
-}
-
-void handles_release_again(void)
-{
-	struct handle *h;
-
-	while ((h = unreleased()) && !ask_release(h))
-		free(h);
-	if (!h)
-		return;
-	pthread_mutex_lock(&csvfs.table);
+	close_here(h);
+	first = queue_empty(&csvfs.unreleased);
 	queue_add(&csvfs.unreleased, &h->all);
 	pthread_mutex_unlock(&csvfs.table);
+	if (first)
+		pthread_cond_signal(&csvfs.to_release);
+	if (i)
+		inode_put(i, 1);
+}
+
+int handles_release(void)
+{
+	struct handle *list[VOL_RELEASES_MAX], *h;
+	uint32_t n = 0;
+	int error;
+
+	pthread_mutex_lock(&csvfs.table);
+	while (queue_empty(&csvfs.unreleased))
+		pthread_cond_wait(&csvfs.to_release, &csvfs.table);
+	while (n < VOL_RELEASES_MAX && (h = QUEUE_FIRST(&csvfs.unreleased, struct handle, all))) {
+		queue_remove(&h->all);
+		list[n++] = h;
+	}
+	pthread_mutex_unlock(&csvfs.table);
+	error = ask_release(list, n);
+	if (error)
+		to_release(list, n);
+	for (uint32_t k = 0; !error && k < n; k++)
+		free(list[k]);
+	return error;
 }

@@ -77,9 +77,10 @@ static void lock_answered(struct call *c)
 		note(c->user, &c->q.lock);
 }
 
-void locks_released(struct inode *i, uint64_t handle)
+bool locks_released(struct inode *i, uint64_t handle)
 {
 	struct held_lock **at = &i->locks;
+	bool any = false;
 
 	pthread_mutex_lock(&i->lock);
 	while (*at) {
@@ -91,8 +92,10 @@ void locks_released(struct inode *i, uint64_t handle)
 		}
 		*at = l->next;
 		free(l);
+		any = true;
 	}
 	pthread_mutex_unlock(&i->lock);
+	return any;
 }
 
 /* csvfs.table is held. */

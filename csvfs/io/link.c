@@ -442,6 +442,7 @@ static struct span payload_of(const struct vol_message *m)
 	case VOL_SETXATTR: return m->setxattr.value;
 	case VOL_WRITE: return m->write.bytes;
 	case VOL_EXTENTS: return m->extents.list;
+	case VOL_RELEASE: return m->release.more;
 	default: return (struct span){ 0 };
 	}
 }

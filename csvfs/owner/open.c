@@ -81,8 +81,16 @@ int do_open(struct request *r)
 
 int do_release(struct request *r)
 {
-	handle_remove(r->owner, r->session, question(r)->release.handle);
-	return 0; /* one that is not there has been released by the same request before */
+	const struct vol_release *q = &question(r)->release;
+	struct reader more = reader_of(q->more.data, q->more.len);
+
+	if (q->more.len % sizeof(uint64_t) || q->more.len / sizeof(uint64_t) >= VOL_RELEASES_MAX)
+		return -EINVAL;
+	/* One that is not there has been released by the same request before. */
+	handle_remove(r->owner, r->session, q->handle);
+	while (reader_left(&more))
+		handle_remove(r->owner, r->session, get_u64(&more));
+	return 0;
 }
 
 int do_fsync(struct request *r)

@@ -269,12 +269,28 @@ def questions_of_changes(node, agent):
         check(each < most + 0.1, f'{what} took {each} questions')
 
 
+def questions_of_many(node, stack):
+    """Several processes with a directory each: what is closed meanwhile is told in one question."""
+    many = [agent_on(stack, node, MOUNT) for _ in range(4)]
+    for k, agent in enumerate(many):
+        agent(f'os.mkdir("m{k}")')
+    before = asked(node)
+    for k, agent in enumerate(many):
+        agent.begin(f'[{MAKE.format(f"m{k}")} for i in range({NEW_FILES})] and None')
+    for agent in many:
+        check_equal(agent.end(), None, 'made')
+    each = (asked(node) - before) / (NEW_FILES * len(many))
+    print(f'  create by {len(many)} processes: {each:.2f} questions', flush=True)
+    check(each < 2.9, f'create by {len(many)} processes took {each} questions')
+
+
 def test_changes():
     """Who changes a directory knows it afterwards, and all others see what it is then."""
     if not csvrig.have_programs():
         return
-    with cluster(2) as (rig, (a, b), _stack):
+    with cluster(2) as (rig, (a, b), stack):
         questions_of_changes(rig.node(2), b)
+        questions_of_many(rig.node(2), stack)
         b('os.mkdir("n")')
         for i in range(50):
             for who in (a, b):

@@ -718,6 +718,41 @@ static void test_grow(bool xfs)
 	CHECK_EQ(job(VOL_JOB_CHECK).failed, 0);
 }
 
+static int reads(uint64_t handle)
+{
+	struct vol_message m = { .type = VOL_READ, .read = { .handle = handle, .size = 512 } };
+
+	return ask(&a, &m);
+}
+
+/* Several in one question: those that are there are closed, whatever else is named. */
+static void test_release_many(void)
+{
+	static uint8_t more[VOL_RELEASES_MAX * sizeof(uint64_t)];
+	struct vol_message m = { .type = VOL_RELEASE, .release.handle = 901 };
+	struct writer w = writer_of(more, sizeof(more));
+	struct vol_fid f;
+
+	REQUIRE(!create(&a, "many", 901, &f));
+	for (uint64_t n = 902; n < 905; n++)
+		REQUIRE(!open_file(&a, &f, n, false));
+	put_u64(&w, 902);
+	put_u64(&w, 999);
+	put_u64(&w, 904);
+	m.release.more = (struct span){ more, writer_len(&w) - 1 };
+	CHECK_EQ(ask(&a, &m), EINVAL);
+	m.release.more.len = sizeof(more);
+	CHECK_EQ(ask(&a, &m), EINVAL);
+	for (uint64_t n = 901; n < 905; n++)
+		CHECK_EQ(reads(n), 0);
+	m.release.more.len = writer_len(&w);
+	CHECK_EQ(ask(&a, &m), 0);
+	for (uint64_t n = 901; n < 905; n++)
+		CHECK_EQ(reads(n), n == 903 ? 0 : EBADF);
+	CHECK_EQ(release(&a, 903), 0);
+	CHECK_EQ(unlink_name(&a, "many"), 0);
+}
+
 /*
  * A move that was cut off before there were notes, by a csvfs-admin of then: an owner mounts what is at the end, and lets the old
  * trailer lead there. The device has grown again when it ends.
@@ -761,6 +796,7 @@ static void run(const char *filesystem)
 	test_fenced();
 	test_fenced_write();
 	test_append_again();
+	test_release_many();
 	test_freeze();
 	test_jobs();
 	test_power_loss(!strcmp(filesystem, "xfs"));

@@ -108,6 +108,17 @@ static void *release(void *data)
 	return NULL;
 }
 
+static void released(const struct vol_message *q)
+{
+	struct reader more = reader_of(q->release.more.data, q->release.more.len);
+
+	CHECK(q->release.more.len < VOL_RELEASES_MAX * sizeof(uint64_t));
+	rig.open[q->release.handle] = false;
+	while (reader_left(&more))
+		rig.open[get_u64(&more)] = false;
+	rig.released++;
+}
+
 /* The question to the owner waits until the session is up. */
 static void close_handle(uint32_t n)
 {
@@ -206,8 +217,7 @@ static bool answer_locked(struct link *l, const struct vol_message *q)
 		break;
 	case VOL_RELEASE:
 		CHECK(rig.ready); /* not before, or an OPEN under way would come after it */
-		rig.open[q->release.handle] = false;
-		rig.released++;
+		released(q);
 		pthread_cond_broadcast(&rig.changed);
 		break;
 	default:
@@ -399,6 +409,47 @@ static void test_closed_meanwhile(void)
 	pthread_mutex_unlock(&rig.lock);
 }
 
+static uint32_t close_later(uint32_t n)
+{
+	uint32_t closed = 0;
+
+	for (uint32_t k = 0; k < HANDLES && closed < n; k++) {
+		if (!handles[k])
+			continue;
+		handle_release_later(handles[k]);
+		handles[k] = NULL;
+		closed++;
+	}
+	return closed;
+}
+
+/* Those that nobody waits for are closed with as few questions as there may be. */
+static void test_closed_later(void)
+{
+	rig.released = 0;
+	REQUIRE(close_later(VOL_RELEASES_MAX + 3) == VOL_RELEASES_MAX + 3);
+	CHECK_EQ(rig.released, 0);
+	CHECK_EQ(handles_release(), 0);
+	CHECK_EQ(handles_release(), 0);
+	CHECK_EQ(rig.released, 2);
+	CHECK(queue_empty(&csvfs.unreleased));
+	for (uint32_t n = 0; n < HANDLES; n++)
+		CHECK_EQ(rig.open[n + 1], handles[n] != NULL);
+}
+
+/* And stay to be closed while there is no owner. */
+static void test_closed_without_owner(void)
+{
+	struct handle *first;
+
+	REQUIRE(close_later(3) == 3);
+	first = QUEUE_FIRST(&csvfs.unreleased, struct handle, all);
+	for (uint32_t k = 0; k < 2; k++) {
+		CHECK_EQ(handles_release(), -EIO);
+		CHECK(QUEUE_FIRST(&csvfs.unreleased, struct handle, all) == first);
+	}
+}
+
 int main(void)
 {
 	start();
@@ -416,6 +467,8 @@ int main(void)
 		test_lost(HANDLES + LOCKS / 2 + 3, same);
 	}
 	test_closed_meanwhile();
+	test_closed_later();
 	session_stop();
+	test_closed_without_owner();
 	return check_result();
 }
