@@ -280,7 +280,8 @@ static inline void handle_unopened(struct handle *h, int error)
 	else if (h)
 		handle_free(h);
 }
-/* Waits until there are any to be closed, and asks. 0 or negative errno: they are to be closed still. */
+void handles_wait_closed(void);
+/* Asks for some of them. 0 or negative errno: they are to be closed still. */
 int handles_release(void);
 /* 0, or -EIO: its locks were lost. */
 static inline int handle_check(const struct handle *h) { return atomic_load(&h->lost) ? -EIO : 0; }

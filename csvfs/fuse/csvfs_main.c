@@ -12,6 +12,7 @@
 #include "text.h"
 
 #define TICK_MS 200
+#define GATHER_MS 2
 #define TOUCH_MS 1000
 #define IS_HELD "another csvfs of this host has it, or one that ended asked for something that the device has not answered yet"
 #define THREADS_MAX 96
@@ -111,13 +112,16 @@ static void *touch_main(void *unused)
 	return NULL;
 }
 
-/* While one question is under way the next ones gather. */
+/* Who closes one file closes others: they are closed for the owner together, a little later. */
 static void *release_main(void *unused)
 {
 	(void)unused;
-	for (;;)
+	for (;;) {
+		handles_wait_closed();
+		nap(GATHER_MS);
 		if (handles_release())
 			nap(TOUCH_MS);
+	}
 	return NULL;
 }
 

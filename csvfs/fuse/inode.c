@@ -257,6 +257,14 @@ void handle_release_later(struct handle *h)
 		inode_put(i, 1);
 }
 
+void handles_wait_closed(void)
+{
+	pthread_mutex_lock(&csvfs.table);
+	while (queue_empty(&csvfs.unreleased))
+		pthread_cond_wait(&csvfs.to_release, &csvfs.table);
+	pthread_mutex_unlock(&csvfs.table);
+}
+
 int handles_release(void)
 {
 	struct handle *list[VOL_RELEASES_MAX], *h;
@@ -264,14 +272,12 @@ int handles_release(void)
 	int error;
 
 	pthread_mutex_lock(&csvfs.table);
-	while (queue_empty(&csvfs.unreleased))
-		pthread_cond_wait(&csvfs.to_release, &csvfs.table);
 	while (n < VOL_RELEASES_MAX && (h = QUEUE_FIRST(&csvfs.unreleased, struct handle, all))) {
 		queue_remove(&h->all);
 		list[n++] = h;
 	}
 	pthread_mutex_unlock(&csvfs.table);
-	error = ask_release(list, n);
+	error = n ? ask_release(list, n) : 0;
 	if (error)
 		to_release(list, n);
 	for (uint32_t k = 0; !error && k < n; k++)
