@@ -69,8 +69,11 @@ enum vol_set_bits {
 	VOL_SET_ATIME_NOW = 64, VOL_SET_MTIME_NOW = 128, VOL_SET_KILL_PRIV = 256,
 };
 enum vol_recall_bits { VOL_RECALL_EXTENTS = 1, VOL_RECALL_SOLE = 2, VOL_RECALL_ATTR = 4, VOL_RECALL_NAME = 8 };
-/* PARENT: what the answer says of the directory in which a name was made or removed. */
-enum vol_cache_bits { VOL_CACHE_ATTR = 1, VOL_CACHE_NAME = 2, VOL_CACHE_PARENT = 4 };
+/*
+ * PARENT: what the answer says of the directory in which a name was made or removed. WHOLE: the file is a new directory, and that
+ * it has no names may be cached.
+ */
+enum vol_cache_bits { VOL_CACHE_ATTR = 1, VOL_CACHE_NAME = 2, VOL_CACHE_PARENT = 4, VOL_CACHE_WHOLE = 8 };
 enum vol_state { VOL_UNAVAILABLE, VOL_PAUSED, VOL_DIRECT, VOL_REDIRECTED_FS, VOL_REDIRECTED_BLOCK };
 enum vol_reason { VOL_NO_REASON, VOL_NO_OWNER, VOL_OWNER_LOST, VOL_PAUSE_TOO_LONG, VOL_BY_ADMIN, VOL_NO_LEASES, VOL_PATH_FAILED };
 

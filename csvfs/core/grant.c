@@ -529,7 +529,7 @@ static bool claimed_by_other(const struct file *f, uint32_t session, uint32_t wh
 	QUEUE_FOR(&f->line, struct entry, line, e) {
 		if (!e->claim || e->session == session || !(e->what & what) || VOLUME_CANARY(ATTR_CLAIMED))
 			continue;
-		if (what == VOL_RECALL_ATTR || !*e->name || !strcmp(e->name, name))
+		if (what == VOL_RECALL_ATTR || !*e->name || !*name || !strcmp(e->name, name))
 			return true;
 		/* It is being asked for all names of the directory: its answer will clear all notes. */
 		if (session_set_has(&e->pending, session) && session_set_has(&e->all_names, session))
@@ -576,8 +576,10 @@ bool grant_name(struct grant_table *t, const struct vol_fid *directory, const ch
 	struct holder *h = cache_get(t, directory, session, VOL_RECALL_NAME, name);
 	uint32_t bit = name_hash(name);
 
-	if (h)
+	if (h && *name)
 		h->names[bit / 64] |= UINT64_C(1) << (bit % 64);
+	else if (h)
+		memset(h->names, 0xff, sizeof(h->names));
 	return h;
 }
 

@@ -84,7 +84,7 @@ void grant_give_back(struct grant_table *t, const struct vol_fid *file, uint32_t
  */
 /* May the session cache the attributes of `file` until recalled? */
 bool grant_attr(struct grant_table *t, const struct vol_fid *file, uint32_t session);
-/* May the session cache that `name` in `directory` is what it is, or is not there? */
+/* May the session cache that `name` in `directory` is what it is, or is not there? "": likewise of all names there can be. */
 bool grant_name(struct grant_table *t, const struct vol_fid *directory, const char *name, uint32_t session);
 /* Off: no extents are lent any more (freeze, no-leases); what is lent stays until it is claimed. */
 void grant_lend(struct grant_table *t, bool on);

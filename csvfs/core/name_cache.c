@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two tables of the same kind: a hash, and the order of use. All names of a directory are dropped by a number: a name counts
- * while the number it was entered with is that of its directory's place still.
+ * Tables of the same kind: a hash, and the order of use. All names of a directory are dropped by a number: a name counts while
+ * the number it was entered with is that of its directory's place still, and so does that the directory is whole.
  */
 #include "csvfs/core/name_cache.h"
 
@@ -27,6 +27,14 @@ struct known_name {
 	uint64_t number; /* of the directory's place */
 	struct vol_fid directory, file;
 	char name[VOL_FNAME_SIZE];
+	bool unknown; /* of a whole directory: it may be there or not */
+};
+
+/* Of which what is not entered is not there. */
+struct whole_directory {
+	struct item item;
+	uint64_t number;
+	struct vol_fid file;
 };
 
 struct pool {
@@ -37,15 +45,15 @@ struct pool {
 };
 
 struct name_cache {
-	struct pool files, names;
+	struct pool files, names, whole;
 	uint64_t numbers[DIRECTORY_PLACES];
 };
 
 /* --- memory --- */
 
 struct layout {
-	size_t at, files, names, file_buckets, name_buckets;
-	uint32_t n_file_buckets, n_name_buckets;
+	size_t at, files, names, whole, file_buckets, name_buckets, whole_buckets;
+	uint32_t n_file_buckets, n_name_buckets, n_whole_buckets;
 };
 
 static size_t take(struct layout *l, size_t size, size_t n)
@@ -67,13 +75,16 @@ static uint32_t buckets_for(uint32_t n)
 
 static struct layout layout_of(const struct name_cache_limits *l)
 {
-	struct layout a = { .n_file_buckets = buckets_for(l->files), .n_name_buckets = buckets_for(l->names) };
+	struct layout a = { .n_file_buckets = buckets_for(l->files), .n_name_buckets = buckets_for(l->names),
+			    .n_whole_buckets = buckets_for(l->whole) };
 
 	take(&a, sizeof(struct name_cache), 1);
 	a.file_buckets = take(&a, sizeof(struct queue), a.n_file_buckets);
 	a.name_buckets = take(&a, sizeof(struct queue), a.n_name_buckets);
+	a.whole_buckets = take(&a, sizeof(struct queue), a.n_whole_buckets);
 	a.files = take(&a, sizeof(struct known_file), l->files);
 	a.names = take(&a, sizeof(struct known_name), l->names);
+	a.whole = take(&a, sizeof(struct whole_directory), l->whole);
 	return a;
 }
 
@@ -99,6 +110,7 @@ struct name_cache *name_cache_init(void *memory, const struct name_cache_limits 
 
 	pool_init(&c->files, base + a.files, sizeof(struct known_file), l->files, base + a.file_buckets, a.n_file_buckets);
 	pool_init(&c->names, base + a.names, sizeof(struct known_name), l->names, base + a.name_buckets, a.n_name_buckets);
+	pool_init(&c->whole, base + a.whole, sizeof(struct whole_directory), l->whole, base + a.whole_buckets, a.n_whole_buckets);
 	return c;
 }
 
@@ -118,6 +130,12 @@ static void item_used(struct pool *p, struct item *i)
 	queue_add(&p->order, &i->order);
 }
 
+/* The one that goes when there is one more; NULL: none. */
+static struct item *item_oldest(const struct pool *p)
+{
+	return p->fresh < p->limit || !queue_empty(&p->free) ? NULL : QUEUE_FIRST(&p->order, struct item, order);
+}
+
 /* NULL: the limit is 0. */
 static struct item *item_new(struct pool *p, uint64_t hash)
 {
@@ -129,7 +147,7 @@ static struct item *item_new(struct pool *p, uint64_t hash)
 		queue_init(&i->order);
 	}
 	if (!i) {
-		i = QUEUE_FIRST(&p->order, struct item, order);
+		i = item_oldest(p);
 		if (!i)
 			return NULL;
 		item_drop(p, i);
@@ -259,41 +277,99 @@ static struct known_name *name_find(struct name_cache *c, const struct vol_fid *
 	return NULL;
 }
 
+static struct whole_directory *whole_find(struct name_cache *c, const struct vol_fid *directory)
+{
+	struct pool *p = &c->whole;
+
+	QUEUE_FOR(&p->buckets[fold(hash_fid(directory)) & (p->n_buckets - 1)], struct whole_directory, item.hash, w) {
+		if (!vol_fid_equal(&w->file, directory))
+			continue;
+		if (w->number == *number_of(c, directory))
+			return w;
+		item_drop(p, &w->item);
+		return NULL;
+	}
+	return NULL;
+}
+
+static void whole_drop(struct name_cache *c, const struct vol_fid *directory)
+{
+	struct whole_directory *w = whole_find(c, directory);
+
+	if (w)
+		item_drop(&c->whole, &w->item);
+}
+
+/* NULL: there is no room. The name that has to go for it is missed in a directory that was whole. */
+static struct known_name *name_new(struct name_cache *c, const struct vol_fid *directory, const char *name)
+{
+	struct item *i = item_oldest(&c->names);
+	struct known_name *k;
+
+	if (i)
+		whole_drop(c, &CONTAINER_OF(i, struct known_name, item)->directory);
+	i = item_new(&c->names, hash_name(directory, name));
+	if (!i)
+		return NULL;
+	k = CONTAINER_OF(i, struct known_name, item);
+	k->directory = *directory;
+	k->number = *number_of(c, directory);
+	memcpy(k->name, name, strnlen(name, VOL_FNAME_SIZE - 1) + 1);
+	k->name[VOL_FNAME_SIZE - 1] = '\0';
+	return k;
+}
+
 bool name_cache_name(struct name_cache *c, const struct vol_fid *directory, const char *name, struct vol_fid *ret)
 {
 	struct known_name *k = name_find(c, directory, name);
+	struct whole_directory *w;
 
-	if (!k)
+	if (k) {
+		item_used(&c->names, &k->item);
+		*ret = k->file;
+		return !k->unknown;
+	}
+	w = whole_find(c, directory);
+	if (!w)
 		return false;
-	item_used(&c->names, &k->item);
-	*ret = k->file;
+	item_used(&c->whole, &w->item);
+	*ret = (struct vol_fid){ 0 };
 	return true;
 }
 
 void name_cache_put_name(struct name_cache *c, const struct vol_fid *directory, const char *name, const struct vol_fid *file)
 {
 	struct known_name *k = name_find(c, directory, name);
+	struct vol_fid known;
 
-	if (k && !vol_fid_equal(&k->file, file)) {
-		item_drop(&c->names, &k->item);
+	if (name_cache_name(c, directory, name, &known)) {
+		if (!vol_fid_equal(&known, file))
+			name_cache_drop_name(c, directory, name);
 		return;
 	}
-	if (!k) {
-		struct item *i = item_new(&c->names, hash_name(directory, name));
-
-		if (!i)
-			return;
-		k = CONTAINER_OF(i, struct known_name, item);
-		k->directory = *directory;
-		k->number = *number_of(c, directory);
-		memcpy(k->name, name, strnlen(name, VOL_FNAME_SIZE - 1) + 1);
-		k->name[VOL_FNAME_SIZE - 1] = '\0';
-	}
+	if (!k)
+		k = name_new(c, directory, name);
+	if (!k)
+		return;
 	k->file = *file;
+	k->unknown = false;
+}
+
+void name_cache_put_whole(struct name_cache *c, const struct vol_fid *directory)
+{
+	struct whole_directory *w = whole_find(c, directory);
+	struct item *i = w ? NULL : item_new(&c->whole, fold(hash_fid(directory)));
+
+	if (!i)
+		return;
+	w = CONTAINER_OF(i, struct whole_directory, item);
+	w->file = *directory;
+	w->number = *number_of(c, directory);
 }
 
 void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory, const char *name)
 {
+	const bool whole = whole_find(c, directory);
 	struct known_name *k;
 
 	if (!*name) {
@@ -301,8 +377,16 @@ void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory,
 		return;
 	}
 	k = name_find(c, directory, name);
-	if (k)
+	if (k && !whole)
 		item_drop(&c->names, &k->item);
+	if (!whole)
+		return;
+	if (!k)
+		k = name_new(c, directory, name);
+	if (k)
+		k->unknown = true;
+	else
+		whole_drop(c, directory);
 }
 
 /* --- all --- */
@@ -317,6 +401,7 @@ void name_cache_clear(struct name_cache *c)
 {
 	pool_clear(&c->files);
 	pool_clear(&c->names);
+	pool_clear(&c->whole);
 }
 
 void name_cache_count(const struct name_cache *c, uint32_t *ret_files, uint32_t *ret_names)

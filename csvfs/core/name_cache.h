@@ -18,8 +18,9 @@ struct name_cache;
 struct name_cache_limits {
 	uint32_t files; /* whose attributes are known */
 	uint32_t names;
+	uint32_t whole; /* directories of which all names are known */
 };
-/* About 170 bytes a file and 370 a name, touched only as far as they were ever used. */
+/* About 170 bytes a file, 370 a name and 80 a whole directory, touched only as far as they were ever used. */
 size_t name_cache_size(const struct name_cache_limits *l);
 /* In `memory`, name_cache_size() zeroed bytes, aligned like malloc's. */
 struct name_cache *name_cache_init(void *memory, const struct name_cache_limits *l);
@@ -42,13 +43,18 @@ void name_cache_put_attr(struct name_cache *c, const struct vol_fid *file, const
 /* Nothing when the file is unknown. */
 void name_cache_put_missing(struct name_cache *c, const struct vol_fid *file, uint32_t missing);
 void name_cache_put_name(struct name_cache *c, const struct vol_fid *directory, const char *name, const struct vol_fid *file);
+/*
+ * A new directory: it has no names but those that are put and dropped from now on. A name that is dropped is unknown then, and
+ * when the cache has no room for one of them any more, of all others nothing is known either.
+ */
+void name_cache_put_whole(struct name_cache *c, const struct vol_fid *directory);
 
 void name_cache_drop_attr(struct name_cache *c, const struct vol_fid *file);
 /* "": all of the directory. */
 void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory, const char *name);
 void name_cache_clear(struct name_cache *c);
 
-/* For status and tests. Names of a directory that was dropped as a whole count until they are met. */
+/* For status and tests. Names of a directory that was dropped as a whole count until they are met; unknown ones of whole ones, too. */
 void name_cache_count(const struct name_cache *c, uint32_t *ret_files, uint32_t *ret_names);
 
 #endif

@@ -22,6 +22,7 @@
 
 #define CACHE_FILES 65536u
 #define CACHE_NAMES 65536u
+#define CACHE_WHOLE 8192u
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 
@@ -29,7 +30,7 @@ static struct pending_window *const window = &csvfs.session.window;
 
 int caching_start(void)
 {
-	const struct name_cache_limits limits = { .files = CACHE_FILES, .names = CACHE_NAMES };
+	const struct name_cache_limits limits = { .files = CACHE_FILES, .names = CACHE_NAMES, .whole = CACHE_WHOLE };
 	void *memory = calloc(1, name_cache_size(&limits));
 
 	if (!memory)
@@ -340,6 +341,15 @@ static void keep_name(const struct changes *now, const struct vol_fid *directory
 	pthread_mutex_unlock(&csvfs.cache_lock);
 }
 
+static void keep_whole(const struct changes *now, const struct vol_fid *directory)
+{
+	if (changes_attr(now, directory))
+		return; /* of a name in it, perhaps */
+	pthread_mutex_lock(&csvfs.cache_lock);
+	name_cache_put_whole(csvfs.cache, directory);
+	pthread_mutex_unlock(&csvfs.cache_lock);
+}
+
 /* The directory and name that the answer's file is of; NULL: of none. */
 static const struct vol_fid *name_of(const struct vol_message *q, const char **ret_name)
 {
@@ -423,25 +433,28 @@ void caching_answered(const struct call *c, const struct vol_message *m)
 	const struct vol_attr *parent_attr;
 	struct changes now;
 	const char *name;
-	bool attr, names;
+	bool attr, names, whole;
 
 	/* Before its own changes are marked: it tells what came of them. */
 	directory = entry ? name_of(&c->q, &name) : NULL;
 	attr = entry && m->entry.cache & VOL_CACHE_ATTR && !vol_fid_none(file) && pending_may_cache(window, m->request, file);
 	names = directory && m->entry.cache & VOL_CACHE_NAME && pending_may_cache(window, m->request, directory);
+	whole = entry && m->entry.cache & VOL_CACHE_WHOLE && !vol_fid_none(file) && pending_may_cache(window, m->request, file);
 	parent = good ? parent_of(&c->q, m, &parent_attr) : NULL;
 	if (parent && !pending_may_cache(window, m->request, parent))
 		parent = NULL;
 	change_ended(c, good ? m : NULL);
 	if (entry && !attr)
 		drop_attr(file); /* two answers may have come in the wrong order */
-	if (csvfs.session.cache_off || !(attr || names || parent || c->q.type == VOL_READDIR || c->q.type == VOL_GETXATTR))
+	if (csvfs.session.cache_off || !(attr || names || whole || parent || c->q.type == VOL_READDIR || c->q.type == VOL_GETXATTR))
 		return;
 	changes_now(&now, c);
 	if (attr)
 		keep_attr(&now, file, &m->entry.attr);
 	if (names)
 		keep_name(&now, directory, name, file);
+	if (whole)
+		keep_whole(&now, file);
 	if (parent)
 		keep_attr(&now, parent, parent_attr);
 	if (good && c->q.type == VOL_READDIR && c->q.readdir.plus)

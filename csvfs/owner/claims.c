@@ -276,7 +276,7 @@ uint8_t lend_attr(struct request *r, const struct vol_fid *file)
 	return lent ? VOL_CACHE_ATTR : 0;
 }
 
-uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char *name)
+static bool lend(struct request *r, const struct vol_fid *directory, const char *name)
 {
 	struct owner *o = r->owner;
 	bool lent;
@@ -284,5 +284,15 @@ uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char
 	pthread_mutex_lock(&o->lock);
 	lent = r->session->state != SESSION_GONE && grant_name(o->grants, directory, name, r->session->slot);
 	pthread_mutex_unlock(&o->lock);
-	return lent ? VOL_CACHE_NAME : 0;
+	return lent;
+}
+
+uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char *name)
+{
+	return lend(r, directory, name) ? VOL_CACHE_NAME : 0;
+}
+
+uint8_t lend_whole(struct request *r, const struct vol_fid *directory)
+{
+	return lend(r, directory, "") ? VOL_CACHE_WHOLE : 0;
 }

@@ -2,6 +2,7 @@
 /* Looking up and making names. */
 #include "csvfs/owner/names.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -384,6 +385,30 @@ static void lend_made(struct request *r, const struct named *n, int error)
 		r->answer.entry.cache = lend_name(r, &n->parent[0]->fid, n->intent.name[0]);
 }
 
+/* Others may have found it meanwhile, and made names in it. */
+static bool is_empty(struct files *f, const struct file *directory)
+{
+	int fd = files_reopen(f, directory, O_RDONLY | O_DIRECTORY), n = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (n < 3 && readdir(d))
+		n++;
+	closedir(d);
+	return n == 2; /* "." and ".." */
+}
+
+/* What is made in a new directory need not be looked for there. */
+static void lend_new_directory(struct request *r, const struct file *file)
+{
+	if (S_ISDIR(file->type) && lend_whole(r, &file->fid) && is_empty(&r->owner->files, file))
+		r->answer.entry.cache |= VOL_CACHE_WHOLE;
+}
+
 int do_make(struct request *r)
 {
 	struct files *f = &r->owner->files;
@@ -396,6 +421,8 @@ int do_make(struct request *r)
 	else if (!ret)
 		ret = make_new(r, &n, &file);
 	lend_made(r, &n, ret);
+	if (!ret && !n.happened)
+		lend_new_directory(r, file);
 	ret = names_end(r, &n, ret, file);
 	if (!ret)
 		ret = answer_entry(r, file);

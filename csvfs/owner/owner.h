@@ -280,6 +280,8 @@ int answer_entry(struct request *r, const struct file *file);
 /* VOL_CACHE_ATTR or VOL_CACHE_NAME when the session may cache it; before it is looked at. */
 uint8_t lend_attr(struct request *r, const struct vol_fid *file);
 uint8_t lend_name(struct request *r, const struct vol_fid *directory, const char *name);
+/* Likewise VOL_CACHE_WHOLE, of all names there can be. */
+uint8_t lend_whole(struct request *r, const struct vol_fid *directory);
 
 /* names.c, remove.c */
 int do_lookup(struct request *r);

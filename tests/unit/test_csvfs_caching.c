@@ -23,6 +23,7 @@ static struct owner {
 	bool held, recalled;
 	struct vol_message late; /* the answer held back */
 	uint64_t asked;		 /* attributes and names */
+	uint8_t whole;		 /* VOL_CACHE_WHOLE: what is made is a directory */
 } owner = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .number = 1, .size = 1 };
 
 void recall_received(const struct vol_message *m, uint64_t generation)
@@ -68,7 +69,7 @@ static void fill(struct vol_message *a, const struct vol_message *q)
 		a->entry = entry_of_file(owner.there ? &file : &none, VOL_CACHE_NAME | (owner.there ? VOL_CACHE_ATTR : 0));
 		break;
 	case VOL_MKNOD:
-		a->entry = entry_of_file(&file, VOL_CACHE_NAME | VOL_CACHE_ATTR | VOL_CACHE_PARENT);
+		a->entry = entry_of_file(&file, VOL_CACHE_NAME | VOL_CACHE_ATTR | VOL_CACHE_PARENT | owner.whole);
 		a->entry.parent = (struct vol_attr){ .ino = 6, .size = owner.size };
 		break;
 	case VOL_UNLINK:
@@ -200,12 +201,14 @@ static uint64_t known(const struct vol_fid *f)
 
 enum name { UNKNOWN, MISSING, THERE };
 
-static enum name known_name(const char *name)
+static enum name known_in(const struct vol_fid *parent, const char *name)
 {
 	struct vol_entry e;
 
-	return !caching_lookup(&directory, name, &e) ? UNKNOWN : vol_fid_none(&e.file) ? MISSING : THERE;
+	return !caching_lookup(parent, name, &e) ? UNKNOWN : vol_fid_none(&e.file) ? MISSING : THERE;
 }
+
+static enum name known_name(const char *name) { return known_in(&directory, name); }
 
 /* --- tests --- */
 
@@ -349,6 +352,45 @@ static void test_change_under_way(void)
 	CHECK_EQ(known_name("a"), THERE);
 }
 
+/* Of a new directory (`file`) all names are known: what is not made or taken back is not there. */
+static void test_whole(void)
+{
+	struct vol_message inside = { .type = VOL_CREATE, .create = { .parent = file, .name = "x" } };
+	struct asker a;
+
+	owner.whole = VOL_CACHE_WHOLE;
+	CHECK_EQ(ask(named(VOL_MKNOD)), 0);
+	CHECK_EQ(known_in(&file, "x"), MISSING);
+	CHECK_EQ(known_name("b"), UNKNOWN);
+	recall(&file, VOL_RECALL_NAME, "x");
+	CHECK_EQ(known_in(&file, "x"), UNKNOWN);
+	CHECK_EQ(known_in(&file, "y"), MISSING);
+	inside.create.name[0] = 'z';
+	begin_held(&a, inside);
+	CHECK_EQ(known_in(&file, "z"), UNKNOWN); /* others may see it by now */
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known_in(&file, "z"), UNKNOWN); /* the answer did not tell */
+	CHECK_EQ(known_in(&file, "y"), MISSING);
+	recall(&file, VOL_RECALL_NAME, "");
+	CHECK_EQ(known_in(&file, "y"), UNKNOWN);
+	/* A name of it was taken back, or made by another process of the node, before the answer was here. */
+	begin_held(&a, named(VOL_MKNOD));
+	recall(&file, VOL_RECALL_NAME, "x");
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known_in(&file, "y"), UNKNOWN);
+	begin_held(&a, named(VOL_MKNOD));
+	CHECK_EQ(ask(inside), 0);
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known_in(&file, "y"), UNKNOWN);
+	begin_held(&a, inside);
+	CHECK_EQ(ask(named(VOL_MKNOD)), 0);
+	CHECK_EQ(known_in(&file, "y"), UNKNOWN);
+	CHECK_EQ(end_held(&a), 0);
+	owner.whole = 0;
+	recall(&directory, VOL_RECALL_ATTR | VOL_RECALL_NAME, "");
+	recall(&file, VOL_RECALL_ATTR | VOL_RECALL_NAME, "");
+}
+
 static void test_no_acl(void)
 {
 	struct vol_message q = { .type = VOL_GETXATTR, .getxattr = { .file = file, .name = "system.posix_acl_access" } };
@@ -454,6 +496,7 @@ int main(void)
 	test_list_overtaken();
 	test_own_change();
 	test_change_under_way();
+	test_whole();
 	test_no_acl();
 	test_connections();
 	test_given_up();

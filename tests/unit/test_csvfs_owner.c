@@ -329,6 +329,26 @@ static void test_cached(void)
 	CHECK_EQ(release(&b, 30), 0);
 }
 
+/* Who makes a directory knows that it is empty, until somebody else makes a name in it. */
+static void test_new_directory(void)
+{
+	struct vol_message m = { .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFDIR | 0755, .name = "fresh" } };
+	struct vol_fid dir;
+
+	a.keeps = true;
+	CHECK_EQ(ask(&a, &m), 0);
+	dir = a.frame.m.entry.file;
+	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, VOL_CACHE_WHOLE);
+	m = (struct vol_message){ .type = VOL_CREATE,
+				  .create = { .parent = dir, .name = "x", .mode = S_IFREG | 0644, .flags = O_RDWR, .handle = 31 } };
+	takes_back(&m, VOL_RECALL_NAME, &dir, "x");
+	a.keeps = false;
+	CHECK_EQ(release(&b, 31), 0);
+	m = (struct vol_message){ .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFREG | 0644, .name = "no directory" } };
+	CHECK_EQ(ask(&a, &m), 0);
+	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, 0);
+}
+
 static void test_locks(void)
 {
 	struct vol_fid f;
@@ -791,6 +811,7 @@ static void run(const char *filesystem)
 	test_grow(!strcmp(filesystem, "xfs"));
 	test_orphan();
 	test_cached();
+	test_new_directory();
 	test_locks();
 	test_new_owner();
 	test_fenced();

@@ -222,6 +222,34 @@ static void test_attributes_and_names(void)
 	end();
 }
 
+/* All names there can be: each is recalled, and none is lent while one is claimed. */
+static void test_whole_directory(void)
+{
+	uint64_t c = 0;
+
+	begin();
+	CHECK(grant_name(table, &directory, "", 1));
+	for (uint32_t i = 0; i < 64; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%u", i);
+		c = claim(&directory, NAME, 0, 0, name, 0);
+		if (grant_claim_ready(table, c))
+			break;
+		CHECK(next(GRANT_SEND_RECALL, 1));
+		CHECK(!*event.recall.name || !strcmp(event.recall.name, name));
+		CHECK(!grant_name(table, &directory, "", 2));
+		CHECK_EQ(grant_recalled(table, 1, event.number), 0);
+		CHECK(!grant_name(table, &directory, "", 2));
+		grant_end(table, c);
+	}
+	CHECK(grant_claim_ready(table, c)); /* one day all was taken back */
+	CHECK(!grant_name(table, &directory, "", 2));
+	grant_end(table, c);
+	CHECK(grant_name(table, &directory, "", 2));
+	end();
+}
+
 static void test_grace(void)
 {
 	struct session_set before = { 0 }, waits;
@@ -412,6 +440,7 @@ int main(void)
 	test_claim_keeps_off();
 	test_sole();
 	test_attributes_and_names();
+	test_whole_directory();
 	test_grace();
 	test_silent();
 	test_waiting_leases();

@@ -15,7 +15,7 @@ static struct vol_fid fid_of(uint32_t n)
 
 static struct name_cache *cache_new(uint32_t files, uint32_t names)
 {
-	const struct name_cache_limits l = { .files = files, .names = names };
+	const struct name_cache_limits l = { .files = files, .names = names, .whole = 2 };
 	void *memory = calloc(1, name_cache_size(&l));
 
 	REQUIRE(memory);
@@ -112,6 +112,57 @@ static void contradictions(void)
 	free(c);
 }
 
+enum known { UNKNOWN, MISSING, THERE };
+
+static enum known known(struct name_cache *c, const struct vol_fid *d, const char *name)
+{
+	struct vol_fid out;
+
+	return !name_cache_name(c, d, name, &out) ? UNKNOWN : vol_fid_none(&out) ? MISSING : THERE;
+}
+
+/* Of a whole directory all names are known, but for those that were taken back; without room for one of them none is. */
+static void whole(void)
+{
+	struct name_cache *c = cache_new(2, 3);
+	const struct vol_fid none = { 0 };
+	struct vol_fid d = fid_of(100), e = fid_of(101), f = fid_of(1);
+
+	name_cache_put_whole(c, &d);
+	CHECK_EQ(known(c, &d, "a"), MISSING);
+	CHECK_EQ(known(c, &e, "a"), UNKNOWN);
+	name_cache_drop_name(c, &d, "a");
+	CHECK_EQ(known(c, &d, "a"), UNKNOWN);
+	CHECK_EQ(known(c, &d, "b"), MISSING);
+	name_cache_put_name(c, &d, "a", &f);
+	CHECK_EQ(known(c, &d, "a"), THERE);
+	name_cache_drop_name(c, &d, "a");
+	CHECK_EQ(known(c, &d, "a"), UNKNOWN);
+	name_cache_put_name(c, &d, "a", &none);
+	CHECK_EQ(known(c, &d, "a"), MISSING);
+	name_cache_put_name(c, &d, "b", &f); /* nobody has said that it is dropped: a contradiction */
+	CHECK_EQ(known(c, &d, "b"), UNKNOWN);
+	name_cache_put_name(c, &e, "x", &f);
+	CHECK_EQ(known(c, &d, "c"), MISSING);
+	name_cache_put_name(c, &e, "y", &f); /* instead of "a" */
+	CHECK_EQ(known(c, &d, "c"), UNKNOWN);
+	CHECK_EQ(known(c, &d, "a"), UNKNOWN);
+	CHECK_EQ(known(c, &e, "x"), THERE);
+	name_cache_put_whole(c, &e);
+	CHECK_EQ(known(c, &e, "z"), MISSING);
+	name_cache_drop_name(c, &e, "");
+	CHECK_EQ(known(c, &e, "z"), UNKNOWN);
+	name_cache_put_whole(c, &e);
+	name_cache_clear(c);
+	CHECK_EQ(known(c, &e, "z"), UNKNOWN);
+	free(c);
+	c = cache_new(2, 0);
+	name_cache_put_whole(c, &d);
+	name_cache_drop_name(c, &d, "a"); /* no room to note it */
+	CHECK_EQ(known(c, &d, "b"), UNKNOWN);
+	free(c);
+}
+
 #define FILES 40
 #define DIRECTORIES 3
 #define NAMES 30
@@ -185,6 +236,13 @@ static void step(struct name_cache *c, uint64_t *rng)
 		memset(&model, 0, sizeof(model));
 		break;
 	case 4:
+		if (r >> 61 == 0) { /* another one of this name, which is new */
+			name_cache_drop_name(c, &directory, "");
+			name_cache_put_whole(c, &directory);
+			for (uint32_t k = 0; k < NAMES; k++)
+				model.name[d][k] = FILES + 1;
+			break;
+		}
 		name_cache_put_name(c, &directory, name_of(name), &none);
 		model.name[d][name] = FILES + 1;
 		break;
@@ -221,6 +279,7 @@ int main(void)
 	limits();
 	missing();
 	contradictions();
+	whole();
 	for (uint64_t seed = 1; seed <= 60 && !check_failed; seed++)
 		against_model(seed);
 	return check_result();
