@@ -234,9 +234,9 @@ static void test_whole_directory(void)
 
 		snprintf(name, sizeof(name), "n%u", i);
 		c = claim(&directory, NAME, 0, 0, name, 0);
-		if (grant_claim_ready(table, c))
+		if (i && grant_claim_ready(table, c))
 			break;
-		CHECK(next(GRANT_SEND_RECALL, 1));
+		REQUIRE(next(GRANT_SEND_RECALL, 1));
 		CHECK(!*event.recall.name || !strcmp(event.recall.name, name));
 		CHECK(!grant_name(table, &directory, "", 2));
 		CHECK_EQ(grant_recalled(table, 1, event.number), 0);
