@@ -341,9 +341,14 @@ static void test_new_directory(void)
 	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, VOL_CACHE_WHOLE);
 	m = (struct vol_message){ .type = VOL_CREATE,
 				  .create = { .parent = dir, .name = "x", .mode = S_IFREG | 0644, .flags = O_RDWR, .handle = 31 } };
-	takes_back(&m, VOL_RECALL_NAME, &dir, "x");
+	takes_back(&m, VOL_RECALL_ATTR | VOL_RECALL_NAME, &dir, "x");
+	/* The attributes are taken back already: it is the names that are asked for. */
+	m.create.handle = 32;
+	text_copy(m.create.name, sizeof(m.create.name), "y");
+	takes_back(&m, VOL_RECALL_NAME, &dir, "y");
 	a.keeps = false;
 	CHECK_EQ(release(&b, 31), 0);
+	CHECK_EQ(release(&b, 32), 0);
 	m = (struct vol_message){ .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFREG | 0644, .name = "no directory" } };
 	CHECK_EQ(ask(&a, &m), 0);
 	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, 0);
