@@ -54,7 +54,10 @@ void name_cache_drop_attr(struct name_cache *c, const struct vol_fid *file);
 void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory, const char *name);
 void name_cache_clear(struct name_cache *c);
 
-/* For status and tests. Names of a directory that was dropped as a whole count until they are met; unknown ones of whole ones, too. */
+/*
+ * For status and tests. Names of a directory that was dropped as a whole count until they are met, and so do names that are unknown
+ * of a whole one.
+ */
 void name_cache_count(const struct name_cache *c, uint32_t *ret_files, uint32_t *ret_names);
 
 #endif

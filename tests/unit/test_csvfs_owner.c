@@ -349,7 +349,7 @@ static void test_new_directory(void)
 	a.keeps = false;
 	CHECK_EQ(release(&b, 31), 0);
 	CHECK_EQ(release(&b, 32), 0);
-	m = (struct vol_message){ .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFREG | 0644, .name = "no directory" } };
+	m = (struct vol_message){ .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFREG | 0644, .name = "a file" } };
 	CHECK_EQ(ask(&a, &m), 0);
 	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, 0);
 }
