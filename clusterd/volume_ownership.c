@@ -99,7 +99,7 @@ static bool tell_ended(struct volume_owner *o, uint64_t now_ms)
 /* Recalls count from when they were sent, csvfs-owner sees to that; a reclaim counts from when the grace was seen. */
 static uint32_t find_silent(struct volume_owner *o, uint64_t now_ms, nodeset_t present)
 {
-	uint64_t limit = OWNER_SLACK_MS + (strstr(o->status.text, "grace") ? o->recall_ms : 0);
+	uint64_t limit = OWNER_SLACK_MS + (o->status.grace ? o->recall_ms : 0);
 
 	for (uint32_t node = 1; o->status_known && node <= NODE_MAX; node++) {
 		if (!o->waiting_ms[node] || !nodeset_has(present, node) || now_ms - o->waiting_ms[node] < limit ||

@@ -97,6 +97,7 @@ int admin_status(struct admin *a)
 	json_object_set_new(a->result, "epoch", json_integer((json_int_t)s->epoch));
 	json_object_set_new(a->result, "owner_node", json_integer(s->owner_node));
 	json_object_set_new(a->result, "waiting_for", nodes_json(s->waiting_for));
+	json_object_set_new(a->result, "grace", json_boolean(s->grace));
 	json_object_set_new(a->result, "direct_read_bytes", json_integer((json_int_t)s->direct_read));
 	json_object_set_new(a->result, "direct_written_bytes", json_integer((json_int_t)s->direct_written));
 	json_object_set_new(a->result, "redirected_read_bytes", json_integer((json_int_t)s->redirected_read));

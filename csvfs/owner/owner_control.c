@@ -44,6 +44,7 @@ static void status(struct owner *o, struct vol_status_is *s)
 		.epoch = o->mount.record.epoch,
 		.owner_node = o->options.mount.node,
 		.waiting_for = nodes_of(o, &grace) | nodes_of(o, &silent),
+		.grace = o->grace,
 		.redirected_read = o->counters.read.bytes,
 		.redirected_written = o->counters.written.bytes,
 		.redirected_ops = o->counters.read.ops + o->counters.written.ops,

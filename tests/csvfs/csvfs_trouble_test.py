@@ -216,10 +216,12 @@ def test_damaged_sessions():
         rig.node(1).start_client()
         rig.node(1).wait_client()
         check_files(rig, 'damaged sessions')
-        text = rig.node(1).status('owner')['text']
-        check('4 sessions, grace' in text and '3 of damaged records' in text, f'status: {text}')
+        status = rig.node(1).status('owner')
+        text = status['text']
+        check(status['grace'] and '4 sessions, grace' in text and '3 of damaged records' in text, f'status: {status}')
         rig.owner_node.ctl('owner', 'fenced', 0, 0)
         eventually(lambda: rig.node(1).status('owner')['text'] == '1 sessions', 10, 'the grace ends')
+        check(not rig.node(1).status('owner')['grace'], 'over')
         rig.stop()
         check_equal(rig.fsck(), '', 'fsck')
 
