@@ -363,6 +363,10 @@ bool kernel_kills_priv(void);
  * NULL: there is not so much (then the data are where libfuse has them), or the thread takes no requests.
  */
 uint8_t *kernel_data(size_t size);
+/* That memory, with the data, becomes the caller's, and `other` the thread's. Both are of VOL_IO_MAX bytes. */
+uint8_t *kernel_swap(uint8_t *other);
+/* VOL_IO_MAX bytes for the caller, of a huge page where there are such; never given back. NULL: there is no memory. */
+uint8_t *kernel_memory(void);
 
 /* --- pages.c: its head says what is coherent --- */
 

@@ -3,6 +3,9 @@
  * Direct reads and writes that no thread waits for. Most of what a small one costs is threads that go to sleep and are woken; here
  * who has the turn receives many, gives them to the device together, and answers those that are done.
  *
+ * A large write is received with the turn anyway, and goes to the device from there: it takes the thread's memory over, which
+ * gets other memory for it. Large reads are left to threads, who copy what was read to the kernel at a time.
+ *
  * What is not that simple (through the owner, parts of sectors, behind the end) is file_io.c's, and so is whatever failed here.
  */
 #include <poll.h>
@@ -16,8 +19,11 @@
 #include "csvfs/io/device_queue.h"
 #include "units.h"
 
-#define LONGEST (64u << 10) /* bytes; the time of longer ones is the device's, and threads copy them at a time */
-#define MANY 4u  /* are given to the device before more are received: with more it has nothing to do meanwhile */
+#define SMALL (64u << 10) /* bytes, at most */
+#define MANY 4u /* are given to the device before more are received: with more it has nothing to do meanwhile */
+#define N_LARGE 8u /* at a time, each with memory of VOL_IO_MAX bytes */
+#define N_SMALL (DEVICE_QUEUE_MAX - N_LARGE)
+#define PAUSE_MAX 1024u /* large ones left to threads before it is tried again, of a device that refuses them all */
 
 struct direct_io {
 	struct direct_io *next; /* that is free, or to be gone on with */
@@ -25,7 +31,7 @@ struct direct_io {
 	struct direct_use use;
 	fuse_req_t req;
 	struct handle *handle;
-	uint8_t *data; /* LONGEST bytes */
+	uint8_t *data; /* SMALL bytes; of a large one VOL_IO_MAX, and NULL before the first */
 	size_t len;
 	uint64_t offset, since_us;
 	uint32_t how; /* enum write_how */
@@ -35,14 +41,39 @@ struct direct_io {
 static struct {
 	bool works;
 	struct device_queue queue; /* of who has the turn */
-	struct direct_io all[DEVICE_QUEUE_MAX];
+	uint32_t n_large_waiting, pause, paused; /* the same's */
+	struct direct_io small[N_SMALL], large[N_LARGE];
 	pthread_mutex_t lock;
-	struct direct_io *free;
+	struct direct_io *free_small, *free_large;
 } direct = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool is_large(const struct direct_io *d) { return d >= direct.large && d < direct.large + N_LARGE; }
+
+static struct direct_io *take(bool large)
+{
+	struct direct_io **list = large ? &direct.free_large : &direct.free_small, *d;
+
+	pthread_mutex_lock(&direct.lock);
+	d = *list;
+	if (d)
+		*list = d->next;
+	pthread_mutex_unlock(&direct.lock);
+	return d;
+}
+
+static void give(struct direct_io *d)
+{
+	struct direct_io **list = is_large(d) ? &direct.free_large : &direct.free_small;
+
+	pthread_mutex_lock(&direct.lock);
+	d->next = *list;
+	*list = d;
+	pthread_mutex_unlock(&direct.lock);
+}
 
 void direct_io_start(void)
 {
-	uint8_t *data = aligned_alloc(LONGEST, (size_t)DEVICE_QUEUE_MAX * LONGEST);
+	uint8_t *data = aligned_alloc(SMALL, (size_t)N_SMALL * SMALL);
 	int error = data ? device_queue_open(&direct.queue, &csvfs.device) : -ENOMEM;
 
 	if (error) {
@@ -51,50 +82,72 @@ void direct_io_start(void)
 		free(data);
 		return;
 	}
-	for (uint32_t k = 0; k < DEVICE_QUEUE_MAX; k++) {
-		direct.all[k] = (struct direct_io){ .data = data + (size_t)k * LONGEST, .next = direct.free };
-		direct.free = &direct.all[k];
+	for (uint32_t k = 0; k < N_SMALL; k++) {
+		direct.small[k].data = data + (size_t)k * SMALL;
+		give(&direct.small[k]);
 	}
+	for (uint32_t k = 0; k < N_LARGE; k++)
+		give(&direct.large[k]);
 	direct.works = true;
 }
 
 bool direct_io_works(void) { return direct.works; }
-bool direct_io_many(void) { return direct.queue.n_waiting >= MANY; }
-
-static struct direct_io *take(void)
-{
-	struct direct_io *d;
-
-	pthread_mutex_lock(&direct.lock);
-	d = direct.free;
-	if (d)
-		direct.free = d->next;
-	pthread_mutex_unlock(&direct.lock);
-	return d;
-}
-
-static void give(struct direct_io *d)
-{
-	pthread_mutex_lock(&direct.lock);
-	d->next = direct.free;
-	direct.free = d;
-	pthread_mutex_unlock(&direct.lock);
-}
+bool direct_io_many(void) { return direct.queue.n_waiting >= MANY || direct.n_large_waiting; }
 
 /* --- begin --- */
+
+/* A device may take a large one only in pieces, and refuses it then, or have no room: by and by it is asked less often. */
+static bool may_be_large(void)
+{
+	if (!direct.paused)
+		return true;
+	direct.paused--;
+	return false;
+}
+
+static void large_ended(bool refused)
+{
+	direct.pause = !refused ? 0 : direct.pause ? direct.pause * 2 : 1;
+	if (direct.pause > PAUSE_MAX)
+		direct.pause = PAUSE_MAX;
+	direct.paused = direct.pause;
+}
+
+/* Memory that the thread gets for that with the data of a large write. */
+static bool has_memory(struct direct_io *d, const uint8_t *data, size_t len)
+{
+	if (!is_large(d))
+		return true;
+	if (!d->data)
+		d->data = kernel_memory();
+	return d->data && data == kernel_data(len);
+}
+
+static void place(struct direct_io *d, const uint8_t *data)
+{
+	if (is_large(d))
+		d->data = kernel_swap(d->data);
+	else
+		memcpy(d->data, data, d->len);
+}
 
 /* `data`: of a write. */
 static bool begin(const struct direct_io *what, const uint8_t *data)
 {
 	const size_t len = what->len;
+	const bool large = len > SMALL;
 	struct direct_io *d;
 	uint8_t *room;
 
-	if (!turn_is_mine() || !len || len > LONGEST || handle_check(what->handle))
+	if (!turn_is_mine() || !len || handle_check(what->handle) || (large && (!data || !may_be_large())))
 		return false;
-	d = take();
+	d = take(large);
 	if (!d)
 		return false;
+	if (!has_memory(d, data, len)) {
+		give(d);
+		return false;
+	}
 	room = d->data;
 	*d = *what;
 	d->data = room;
@@ -104,9 +157,10 @@ static bool begin(const struct direct_io *what, const uint8_t *data)
 		return false;
 	}
 	if (data)
-		memcpy(room, data, len);
+		place(d, data);
+	direct.n_large_waiting += large;
 	/* There is room for as many as there are of us. */
-	device_queue_add(&direct.queue, &d->request, d->write, room, len, d->use.physical);
+	device_queue_add(&direct.queue, &d->request, d->write, d->data, len, d->use.physical);
 	return true;
 }
 
@@ -149,6 +203,8 @@ static bool ended(struct direct_io *d)
 	struct counters *c = &csvfs.counters;
 
 	d->recalls = direct_use_end(d->handle->inode, &d->use, d->write);
+	if (is_large(d))
+		large_ended(d->request.failed);
 	if (!d->request.failed)
 		io_counted(d->write ? &c->direct_written : &c->direct_read, d->len, d->since_us);
 	if (d->recalls || d->request.failed)
@@ -202,6 +258,7 @@ static bool end_some(bool wait)
 
 bool direct_io_go_on(void)
 {
+	direct.n_large_waiting = 0;
 	device_queue_submit(&direct.queue);
 	return end_some(false);
 }

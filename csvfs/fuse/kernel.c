@@ -4,7 +4,8 @@
  * are those of the kernel's include/uapi/linux/fuse.h; older headers lack some.
  *
  * Each thread that takes requests receives the data of a write into memory of its own, on a page: so it goes to the device from
- * where it lies. One of them at a time receives, the one that has the turn; without asynchronous I/O all do. libfuse has the rest.
+ * where it lies, also when no thread waits for it (kernel_swap()). One of them at a time receives, the one that has the turn;
+ * without asynchronous I/O all do. libfuse has the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,20 +93,32 @@ static struct room *free_room(void)
 	return r;
 }
 
-/* False: there is no memory for it. */
-static bool has_memory(void)
+uint8_t *kernel_memory(void)
 {
-	struct room *r;
+	struct room *r = free_room();
 
-	if (serving.memory)
-		return true;
-	r = free_room();
 	if (!r) {
 		more_rooms();
 		r = free_room();
 	}
-	serving.memory = (uint8_t *)r;
-	return r != NULL;
+	return (uint8_t *)r;
+}
+
+uint8_t *kernel_swap(uint8_t *other)
+{
+	uint8_t *data = serving.memory;
+
+	serving.memory = other;
+	serving.apart = false;
+	return data;
+}
+
+/* False: there is no memory for it. */
+static bool has_memory(void)
+{
+	if (!serving.memory)
+		serving.memory = kernel_memory();
+	return serving.memory != NULL;
 }
 
 /* --- the turn --- */

@@ -13,7 +13,7 @@
 
 #include "csvfs/io/device.h"
 
-#define DEVICE_QUEUE_MAX 64u /* requests at a time */
+#define DEVICE_QUEUE_MAX 72u /* requests at a time */
 
 struct device_request { /* in the caller's memory until it has ended */
 	struct iocb iocb;

@@ -101,9 +101,7 @@ def page_in_the_way(rig, a, b):
         agent('cl("f")')
 
 
-def with_threads(agent, work, **names):
-    """Runs work(k) in `threads` threads of the agent."""
-    text = work + """
+THREADS = """
 import threading
 went = []
 def run(k):
@@ -114,7 +112,11 @@ for t in them: t.start()
 for t in them: t.join()
 assert len(went) == threads
 """
-    check_equal(agent(f'exec({text!r}, globals() | {names!r})'), None, 'threads that write')
+
+
+def with_threads(agent, work, **names):
+    """Runs work(k) in `threads` threads of the agent."""
+    check_equal(agent(f'exec({work + THREADS!r}, globals() | {names!r})'), None, 'threads that write')
 
 
 STRIPES = """
@@ -141,7 +143,7 @@ def work(k):
 def in_parallel(_rig, a, b):
     """Threads that write to one file at a time: partial sectors side by side, behind its end, at its end, while it is cut off."""
     for size, n, made in ((100, 400, True), (100, 400, False), (512, 400, False), (1000, 400, True), (5000, 400, True),
-                          (5000, 400, False), (65536, 40, True)):
+                          (5000, 400, False), (65536, 40, True), (69632, 40, True)):
         a(f'op("f", "f", "creat"); os.ftruncate(fds["f"], 0); wr("f", bytes({n * size if made else 0}), 0)')
         with_threads(a, STRIPES, n=n, size=size, threads=8)
         for agent in (a, b):
@@ -163,6 +165,40 @@ def in_parallel(_rig, a, b):
         check_equal([line for line in lines if line.startswith(b'%d ' % k)],
                     [b'%d %04d ' % (k, i) + b'x' * (i % 97) for i in range(100)], 'appended lines of one thread')
     check_equal(len(lines), 600, 'appended lines')
+
+
+LARGE = """
+def work(k):
+    for i in range(turns):
+        for at in range(k, n, threads): wr("f", bytes([1 + (at + i) % 250]) * MIB, at * MIB)
+        assert rd("f", MIB, k * MIB) == bytes([1 + (k + i) % 250]) * MIB
+"""
+
+
+def large_at_a_time(rig, a, b):
+    """More large writes of a node at a time than csvfs gives to the device without a thread; with its path to the device, without
+    it, and while that goes."""
+    n, turns, node = 24, 10, rig.node(2)
+    a(f'op("f", "f", "creat"); [wr("f", bytes({MIB}), k * {MIB}) for k in range({n})] and None')
+    b('op("f", "f")')
+
+    def written(going=lambda: None):
+        text = LARGE + THREADS
+        a.begin(f'exec({text!r}, globals() | {dict(n=n, turns=turns, threads=12, MIB=MIB)!r})')
+        going()
+        check_equal(a.end(), None, 'threads that write')
+        for agent in (a, b):
+            check_equal(agent(f'[k for k in range({n}) if rd("f", {MIB}, k * {MIB}) != bytes([(k + {turns}) % 250]) * {MIB}]'), [],
+                        'MiB of the file that were lost')
+    straight = counted(node, 'direct_written_bytes', written)
+    check_equal(straight, n * turns * MIB, 'bytes straight to the device')
+    before = node.status('client')['direct_written_bytes']
+    written(lambda: (eventually(lambda: node.status('client')['direct_written_bytes'] > before, 20, 'it writes'), node.path('error')))
+    written()
+    node.path('up')
+    node.wait_client()
+    for agent in (a, b):
+        agent('cl("f")')
 
 
 def while_another_waits(rig, a, _b):
@@ -333,6 +369,7 @@ def without_aio(rig, _a, _b):
         check('no asynchronous I/O' in f.read(), 'csvfs does not say that there is no asynchronous I/O')
     alone, other = agent_on(rig, 2, 'without_aio'), agent_on(rig, 3, 'without_aio')
     in_parallel(rig, alone, other)
+    large_at_a_time(rig, alone, other)
     while_another_waits(rig, alone, other)
     alone('op("f", "f"); wr("f", b"d" * 4096, 0)')
     read = counted(node, 'direct_read_bytes', lambda: alone('[rd("f", 4096, 0) for _ in range(50)] and None'))
@@ -367,7 +404,7 @@ def owner_loses_power(rig, a, b):
 
 
 # The last three take node 2's csvfs away from under the agent.
-LIST = [thin, becomes_direct, page_in_the_way, in_parallel, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written,
+LIST = [thin, becomes_direct, page_in_the_way, in_parallel, large_at_a_time, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written,
         sqlite, owner_loses_power, synced_mapping, no_shared_maps, without_aio]
 
 
