@@ -2,7 +2,7 @@
 """A shared volume from a node that is not its owner, beside the raw device, local ext4, a TLS copy; fail-over; memory.
 
 Everything is on loop devices with direct I/O over files of one disk: the volume (a path for each node), a raw device, a
-local ext4. They are measured in turn, round by round, on the same host."""
+local ext4. They are measured in turn, round by round, on the same host, and with the same memory."""
 import contextlib
 import json
 import os
@@ -26,11 +26,15 @@ FILES = '/run/lab/bin/bench_files'
 FIO = ('fio', '--name=f', '--direct=1', '--ioengine=libaio', '--time_based', '--randrepeat=0', '--norandommap',
        '--random_generator=lfsr', '--allow_mounted_write=1', '--fallocate=none', '--overwrite=1', '--create_on_open=0',
        '--output-format=json')
-# name: fio's rw, bs, depth; the ratio to the raw device that is wanted
+# An application's memory. Of ordinary pages a read or write of 1 MiB is as many pieces for a device as luck has put its pages apart in
+# memory (each fio another luck), of huge pages one or two: as a VM has them, and a csvfs, whose own memory the device sees.
+ORDINARY, HUGE = (), ('env', 'GLIBC_TUNABLES=glibc.malloc.hugetlb=1')
+# name: fio's rw, bs, depth; memory; the ratio to the raw device that is wanted
 DIRECT = {
-    'read_4k_depth1': ('randread', '4k', 1, 0.65), 'write_4k_depth1': ('randwrite', '4k', 1, 0.65),
-    'read_4k_depth32': ('randread', '4k', 32, 0.85), 'write_4k_depth32': ('randwrite', '4k', 32, 0.85),
-    'read_1m': ('read', '1m', 4, 0.95), 'write_1m': ('write', '1m', 4, 0.95),
+    'read_4k_depth1': ('randread', '4k', 1, ORDINARY, 0.65), 'write_4k_depth1': ('randwrite', '4k', 1, ORDINARY, 0.65),
+    'read_4k_depth32': ('randread', '4k', 32, ORDINARY, 0.85), 'write_4k_depth32': ('randwrite', '4k', 32, ORDINARY, 0.85),
+    'read_1m': ('read', '1m', 4, ORDINARY, 0.95), 'write_1m': ('write', '1m', 4, ORDINARY, 0.95),
+    'read_1m_huge': ('read', '1m', 4, HUGE, 0.95), 'write_1m_huge': ('write', '1m', 4, HUGE, 0.95),
 }
 TLS_PORT = 7399
 TLS = ('-tls1_3', '-psk', '5a' * 32, '-psk_identity', 'bench', '-ciphersuites', 'TLS_AES_128_GCM_SHA256', '-quiet')
@@ -70,10 +74,10 @@ def fio_result(text):
     return {'rate': way['iops'], 'mib': way['bw'] / 1024, 'ops': way['total_ios'], 'cpu_s': used, 'share_s': way['runtime'] / 1000}
 
 
-def fio(node, path, size, rw, bs, depth, seconds, daemon=None):
+def fio(node, path, size, rw, bs, depth, seconds, daemon=None, memory=ORDINARY):
     """As fio_result(), and cpu_us: user and system time of fio and of the daemon for each operation."""
     before, start = cpu_s(daemon) if daemon else 0, time.monotonic()
-    result = fio_result(node.run(*fio_argv(path, size, rw, bs, depth, seconds)).stdout)
+    result = fio_result(node.run(*memory, *fio_argv(path, size, rw, bs, depth, seconds)).stdout)
     theirs = (cpu_s(daemon) - before) * result['share_s'] / (time.monotonic() - start) if daemon else 0
     result['cpu_us'] = (result['cpu_s'] + theirs) / max(result['ops'], 1) * 1e6
     return result
@@ -124,22 +128,33 @@ def kept_open(node, path):
 
 # --- direct I/O
 
-def measure_direct(b, places):
-    rows = {name: {place: [] for place in places.paths} for name in DIRECT}
-    with kept_open(places.node, places.paths['csvfs']):
-        for _ in range(b.choose(4, 1)):
-            for name, (rw, bs, depth, _) in DIRECT.items():
-                for place, path in places.paths.items():
-                    daemon = places.daemon if place == 'csvfs' else None
-                    rows[name][place].append(fio(places.node, path, places.size, rw, bs, depth, b.choose(1, 0.3), daemon))
-    return rows
+def measure_direct(b, places, name):
+    """Results by place. There is a first round that does not count, after that of something else; then each begins with what the last
+    ended with, so that none is always the first, and the raw device in the middle is next to both others."""
+    rw, bs, depth, memory, _ = DIRECT[name]
+    order, results = ['csvfs', 'raw', 'ext4'], {place: [] for place in places.paths}
+    for n in range(b.choose(5, 1) + 1):
+        for place in order:
+            daemon = places.daemon if place == 'csvfs' else None
+            seconds = b.choose(0.5, 0.3) if n else 0.1
+            got = fio(places.node, places.paths[place], places.size, rw, bs, depth, seconds, daemon, memory)
+            if n:
+                results[place].append(got)
+        order.reverse()
+    return results
 
 
 def direct(b, _rig, places):
-    for name, row in measure_direct(b, places).items():
-        unit, key = ('MiB/s', 'mib') if name.endswith('1m') else ('1/s', 'rate')
+    """A ratio is of one round."""
+    with kept_open(places.node, places.paths['csvfs']):
+        rows = {name: measure_direct(b, places, name) for name in DIRECT}
+    for name, row in rows.items():
+        _, bs, _, memory, target = DIRECT[name]
+        unit, key = ('MiB/s', 'mib') if bs == '1m' else ('1/s', 'rate')
         rates = {place: [r[key] for r in results] for place, results in row.items()}
-        b.figure(f'{name}_of_raw', [x / y for x, y in zip(rates['csvfs'], rates['raw'])], 'x', DIRECT[name][3], less=False)
+        pages = f'fio with {"huge" if memory else "ordinary"} pages for all'
+        b.figure(f'{name}_of_raw', [x / y for x, y in zip(rates['csvfs'], rates['raw'])], 'x', target, less=False,
+                 note=f'neighbouring runs; {pages}')
         b.figure(f'{name}_of_ext4', [x / y for x, y in zip(rates['csvfs'], rates['ext4'])], 'x')
         for place, values in rates.items():
             b.figure(f'{name}_{place}', values, unit)
