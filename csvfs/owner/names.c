@@ -150,13 +150,17 @@ static int look(struct owner *o, struct named *n, struct vol_fid had[2])
 	return ret;
 }
 
-/* Claim and locks, for what the names are then. */
+/*
+ * Claim and locks, for what the names are then. Who makes a name has mostly seen that there is none: that is looked at once, under
+ * the lock.
+ */
 static int claim_and_lock(struct request *r, struct named *n)
 {
 	struct owner *o = r->owner;
 	struct vol_fid *had = n->intent.had, now[2] = { 0 };
 	struct grant_want wants[GRANT_WANTS_MAX];
-	int ret = look(o, n, had);
+	bool there = question(r)->type == VOL_UNLINK || question(r)->type == VOL_RENAME;
+	int ret = there ? look(o, n, had) : 0;
 
 	while (!ret) {
 		ret = claim_take_wants(o, r->session, wants, wants_of(question(r), n, wants), &n->claim);
@@ -432,31 +436,28 @@ int do_make(struct request *r)
 
 /* --- create --- */
 
-static int open_new(struct request *r, const struct named *n)
+/* As open(2) with O_CREAT and O_EXCL makes it, but not opened: data go by the descriptor of the file. */
+static int make_file(struct request *r, const struct named *n)
 {
 	const struct vol_create *q = &question(r)->create;
 	rights_scope int ret = rights_take(&q->cred);
-	int fd;
 
 	if (ret)
 		return ret;
-	fd = openat(n->parent[0]->path_fd, n->intent.name[0], O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
-		    q->mode & 07777);
-	return fd < 0 ? -errno : fd;
+	return mknodat(n->parent[0]->path_fd, n->intent.name[0], S_IFREG | (q->mode & 07777), 0) ? -errno : 0;
 }
 
 static int create_new(struct request *r, struct named *n, struct file **ret_file)
 {
-	int fd, ret = names_intent(r, n);
+	int ret = names_intent(r, n);
 
 	if (ret)
 		return ret;
 	do
-		fd = open_new(r, n);
-	while (room_comes(r->owner, fd));
-	if (fd < 0)
-		return fd;
-	close(fd);
+		ret = make_file(r, n);
+	while (room_comes(r->owner, ret));
+	if (ret)
+		return ret;
 	return find(&r->owner->files, n->parent[0], n->intent.name[0], ret_file);
 }
 
