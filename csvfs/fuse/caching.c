@@ -77,6 +77,8 @@ bool caching_lookup(const struct vol_fid *directory, const char *name, struct vo
 	bool known;
 
 	*ret = (struct vol_entry){ 0 };
+	if (strlen(name) >= VOL_FNAME_SIZE)
+		return false; /* that is another error than that it is not there */
 	pthread_mutex_lock(&csvfs.cache_lock);
 	known = csvfs.cache_connected && name_cache_name(csvfs.cache, directory, name, &ret->file) &&
 		(vol_fid_none(&ret->file) || name_cache_attr(csvfs.cache, &ret->file, &ret->attr));

@@ -4,7 +4,7 @@
  *
  * Threads: those of libfuse, one of which has the turn (kernel.c) while others wait in session_ask() for the owner; one that
  * connects and recovers (session.c); one per connection that receives; a ticker; a control thread. Order of locks: csvfs.table,
- * inode.lock, session.lock, cache_lock. Nobody waits for the owner with one of them held, nor while he uses leased extents
+ * inode.lock, session.lock, cache_lock. Nobody waits for the owner with one of them held (but csvfs.releasing, before them), nor while he uses leased extents
  * (struct io_use).
  */
 #ifndef CSVFS_FUSE_CSVFS_H
@@ -122,6 +122,7 @@ struct inode {
 	uint64_t fill_end, fill_length; /* what was made last, for writes that go on there */
 	uint32_t redirected; /* reads and writes that were */
 	uint32_t opens;
+	atomic_bool name_removed; /* it may be gone with the last close */
 	struct vol_attr attr; /* as last heard; ino 0: nothing yet */
 	uint32_t mode;	/* the same, a hint */
 	uint64_t size; /* the same: what is behind it is not worth asking for a lease */
@@ -191,6 +192,7 @@ struct csvfs {
 	struct queue *to_reclaim; /* of handles: what recover.c looks at next; who takes that one out takes it on */
 	struct queue unreleased;  /* handles that are closed here, and for the owner perhaps not */
 	pthread_cond_t to_release; /* there are some again */
+	pthread_mutex_t releasing; /* by one at a time: who waits for it knows that what was closed before is closed. Before `table` */
 	uint32_t n_inodes, n_handles;
 	_Atomic uint64_t next_handle;
 };
@@ -283,6 +285,8 @@ static inline void handle_unopened(struct handle *h, int error)
 void handles_wait_closed(void);
 /* Asks for some of them. 0 or negative errno: they are to be closed still. */
 int handles_release(void);
+/* What was closed before is closed for the owner, too, when there is one. */
+void handles_release_all(void);
 /* 0, or -EIO: its locks were lost. */
 static inline int handle_check(const struct handle *h) { return atomic_load(&h->lost) ? -EIO : 0; }
 static inline struct handle *handle_of(const struct fuse_file_info *fi) { return (struct handle *)(uintptr_t)fi->fh; }

@@ -382,6 +382,7 @@ int csvfs_main(int argc, char **argv)
 	queue_init(&csvfs.handles);
 	queue_init(&csvfs.unreleased);
 	pthread_cond_init(&csvfs.to_release, NULL);
+	pthread_mutex_init(&csvfs.releasing, NULL);
 	csvfs.root = calloc(1, sizeof(*csvfs.root));
 	if (!csvfs.root)
 		return fail("root", -ENOMEM, "");

@@ -182,8 +182,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	pthread_mutex_unlock(&csvfs.table);
 	if (last)
 		inode_give_back(i);
-	/* Who locks it next must find its locks gone. Of other closes nobody sees when the owner has heard of them. */
-	if (locks_released(i, h->number))
+	/* Who locks it next must find its locks gone, and its blocks are free. Of other closes nobody sees when the owner hears of them. */
+	if (locks_released(i, h->number) || atomic_load(&i->name_removed))
 		handle_release(h);
 	else
 		handle_release_later(h);

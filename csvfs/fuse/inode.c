@@ -265,11 +265,10 @@ void handles_wait_closed(void)
 	pthread_mutex_unlock(&csvfs.table);
 }
 
-int handles_release(void)
+static uint32_t take_unreleased(struct handle **list)
 {
-	struct handle *list[VOL_RELEASES_MAX], *h;
+	struct handle *h;
 	uint32_t n = 0;
-	int error;
 
 	pthread_mutex_lock(&csvfs.table);
 	while (n < VOL_RELEASES_MAX && (h = QUEUE_FIRST(&csvfs.unreleased, struct handle, all))) {
@@ -277,10 +276,36 @@ int handles_release(void)
 		list[n++] = h;
 	}
 	pthread_mutex_unlock(&csvfs.table);
+	return n;
+}
+
+/* How many, or negative errno. */
+static int release_some(void)
+{
+	struct handle *list[VOL_RELEASES_MAX];
+	uint32_t n;
+	int error;
+
+	pthread_mutex_lock(&csvfs.releasing);
+	n = take_unreleased(list);
 	error = n ? ask_release(list, n) : 0;
 	if (error)
 		to_release(list, n);
+	pthread_mutex_unlock(&csvfs.releasing);
 	for (uint32_t k = 0; !error && k < n; k++)
 		free(list[k]);
-	return error;
+	return error ? error : (int)n;
+}
+
+int handles_release(void)
+{
+	int n = release_some();
+
+	return n < 0 ? n : 0;
+}
+
+void handles_release_all(void)
+{
+	while (release_some() == VOL_RELEASES_MAX)
+		;
 }

@@ -94,6 +94,30 @@ static void reply_done(fuse_req_t req, struct call *c)
 	fuse_reply_err(req, -error);
 }
 
+/* The last close of the file frees its blocks: it is not put off any more. */
+static void name_removed(const struct vol_fid *file)
+{
+	struct inode *i = vol_fid_none(file) ? NULL : inode_find(file);
+
+	if (!i)
+		return;
+	atomic_store(&i->name_removed, true);
+	inode_put(i, 1);
+}
+
+/* For the owner, too, it is closed first: what nobody has open is gone at once, and its blocks are free. */
+static void remove_and_reply(fuse_req_t req, struct call *c)
+{
+	int error;
+
+	handles_release_all();
+	error = session_ask(c);
+	if (!error)
+		name_removed(c->q.type == VOL_UNLINK ? &c->answer.m.named.file : &c->answer.m.named.other);
+	call_done(c);
+	fuse_reply_err(req, -error);
+}
+
 static int name_of(char *out, const char *name)
 {
 	if (strlen(name) >= VOL_FNAME_SIZE)
@@ -188,7 +212,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 	c.q.unlink.directory = directory;
 	error = name_of(c.q.unlink.name, name);
 	if (!error) {
-		reply_done(req, &c);
+		remove_and_reply(req, &c);
 		return;
 	}
 	call_done(&c);
@@ -226,7 +250,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	if (!error)
 		error = name_of(c.q.rename.new_name, new_name);
 	if (!error) {
-		reply_done(req, &c);
+		remove_and_reply(req, &c);
 		return;
 	}
 	call_done(&c);
