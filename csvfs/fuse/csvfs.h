@@ -4,8 +4,8 @@
  *
  * Threads: those of libfuse, one of which has the turn (kernel.c) while others wait in session_ask() for the owner; one that
  * connects and recovers (session.c); one per connection that receives; a ticker; a control thread. Order of locks: csvfs.table,
- * inode.lock, session.lock, cache_lock. Nobody waits for the owner with one of them held (but csvfs.releasing, before them), nor while he uses leased extents
- * (struct io_use).
+ * inode.lock, session.lock, cache_lock. Nobody waits for the owner with one of them held, nor while he uses leased extents
+ * (struct io_use). csvfs.releasing comes before all of them, and is held while he waits.
  */
 #ifndef CSVFS_FUSE_CSVFS_H
 #define CSVFS_FUSE_CSVFS_H
@@ -134,6 +134,7 @@ struct inode {
 	struct held_lock *locks;
 	/* pages.c */
 	bool pages;			 /* the kernel may have some of it */
+	bool pages_old;			 /* some of them may be older than the sole right */
 	uint32_t dropping, at_owner;	 /* under way: drops of pages; questions, with a range of the file locked */
 	struct recall_note *deferred;	 /* until the pages are dropped */
 	uint64_t deferred_ms;
@@ -192,7 +193,7 @@ struct csvfs {
 	struct queue *to_reclaim; /* of handles: what recover.c looks at next; who takes that one out takes it on */
 	struct queue unreleased;  /* handles that are closed here, and for the owner perhaps not */
 	pthread_cond_t to_release; /* there are some again */
-	pthread_mutex_t releasing; /* by one at a time: who waits for it knows that what was closed before is closed. Before `table` */
+	pthread_mutex_t releasing; /* by one at a time: when he has done it, what was closed before is closed */
 	uint32_t n_inodes, n_handles;
 	_Atomic uint64_t next_handle;
 };
@@ -377,8 +378,10 @@ uint8_t *kernel_memory(void);
 struct recall_note; /* recover.c */
 /* The kernel reads or writes pages of it. */
 void pages_used(struct inode *i);
-/* There may be some, and others may use the file. */
+/* There may be some, and others may use the file, or have used it since. */
 bool pages_shared(struct inode *i);
+/* This node has got the sole right. inode.lock is held. */
+void pages_sole(struct inode *i);
 /* Writes back and drops. Other threads serve the kernel meanwhile: not with a lock, nor from a thread they need. */
 void pages_drop(struct inode *i);
 /* inode.lock is held. True: `n` goes on when pages are dropped, and the caller's reference of the inode is taken over. */

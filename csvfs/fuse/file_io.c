@@ -121,10 +121,13 @@ static struct vol_extent *usable_extents(const struct inode *i, const struct cal
 static bool add_extents(struct inode *i, const struct call *c, const struct vol_extent *list, uint32_t n)
 {
 	const struct vol_extents *e = &c->answer.m.extents;
+	const bool was_sole = i->map.sole;
 
 	if (c->generation != csvfs.session.generation || !map_room(i, 2 * n) ||
 	    extent_map_add(&i->map, list, n, e->grant, c->q.lease.write, e->sole) <= 0)
 		return false;
+	if (i->map.sole && !was_sole)
+		pages_sole(i);
 	i->seq++;
 	i->end_known = false;
 	if (list[0].offset < i->end)

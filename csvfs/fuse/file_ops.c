@@ -182,7 +182,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	pthread_mutex_unlock(&csvfs.table);
 	if (last)
 		inode_give_back(i);
-	/* Who locks it next must find its locks gone, and its blocks are free. Of other closes nobody sees when the owner hears of them. */
+	/* Who locks it next must find its locks gone; blocks are to be free. Of other closes nobody sees when the owner hears. */
 	if (locks_released(i, h->number) || atomic_load(&i->name_removed))
 		handle_release(h);
 	else

@@ -4,7 +4,7 @@
  * writes them back before, and drops them after, a direct read or write of the same bytes. Between nodes:
  *
  *   - While this node has the sole right of the file nobody else has read or written it. Whoever wants to takes that right back
- *     first, and the recall waits here until the pages are written back and dropped.
+ *     first, and the recall waits here until the pages are written back and dropped. That says nothing of pages from before.
  *   - Otherwise pages are written back before a lock of the file is given up and dropped when one was got (the kernel does so at
  *     open and mmap, and writes back at msync, fsync, munmap and close); and dropped within two seconds when the file has changed.
  *
@@ -32,23 +32,25 @@ bool pages_shared(struct inode *i)
 	bool ret;
 
 	pthread_mutex_lock(&i->lock);
-	ret = i->pages && !i->map.sole;
+	ret = i->dropping || (i->pages && (!i->map.sole || i->pages_old)); /* dropping: not dropped yet, nor written back */
 	pthread_mutex_unlock(&i->lock);
 	return ret;
 }
+
+void pages_sole(struct inode *i) { i->pages_old = i->pages; }
 
 /* With the inode's lock, let go for it; i->dropping counts it. */
 static void drop(struct inode *i)
 {
 	int error;
 
-	i->pages = false;
+	i->pages = i->pages_old = false;
 	pthread_mutex_unlock(&i->lock);
 	error = fuse_lowlevel_notify_inval_inode(csvfs.fuse, ino_of(i), 0, 0);
 	pthread_mutex_lock(&i->lock);
 	/* EBUSY: written to again meanwhile. */
 	if (error && error != -ENOENT)
-		i->pages = true;
+		i->pages = i->pages_old = true;
 }
 
 void pages_drop(struct inode *i)

@@ -269,6 +269,23 @@ def mapped_by_two(_rig, a, b):
     b('m.close(); cl("f")')
 
 
+def mapped_and_alone_again(rig, a, b):
+    """Who has the file for itself again has pages from before, of which nobody has asked it: a lock drops them all the same."""
+    far = 48 * MIB
+    a(f'op("f", "f", "creat"); [wr("f", bytes({MIB}), k) for k in (0, {far})]; m = mmap.mmap(fds["f"], {far + MIB})')
+    for i in range(5):
+        b('op("f", "f"); [wr("f", bytes(65536), 0) for _ in range(3)]')
+        rig.node(2).ctl('client', 'redirect', 'on')
+        check_equal(a('m[0:5]'), bytes(5), 'a page while the other node uses the file, too')
+        b(f'wr("f", b"{i:05d}" + bytes(4091), 0); cl("f")')
+        rig.node(2).ctl('client', 'redirect', 'off')
+        a(f'm[{far + i * 131072}]')
+        a('posix("f", 1, 0, 0, True)')
+        check_equal(a('m[0:5]'), b'%05d' % i, f'written before the lock was got, {i}')
+        a('posix("f", 2)')
+    a('m.close(); cl("f")')
+
+
 STORES = """
 op("f", "f")
 m = mmap.mmap(fds["f"], 262144)
@@ -404,7 +421,8 @@ def owner_loses_power(rig, a, b):
 
 
 # The last three take node 2's csvfs away from under the agent.
-LIST = [thin, becomes_direct, page_in_the_way, in_parallel, large_at_a_time, while_another_waits, mapped_alone, mapped_by_two, mapped_while_written,
+LIST = [thin, becomes_direct, page_in_the_way, in_parallel, large_at_a_time, while_another_waits, mapped_alone, mapped_by_two,
+        mapped_and_alone_again, mapped_while_written,
         sqlite, owner_loses_power, synced_mapping, no_shared_maps, without_aio]
 
 

@@ -23,6 +23,7 @@ unit_tests += \
 	tests/unit/test_csvfs_caching \
 	tests/unit/test_csvfs_hostile \
 	tests/unit/test_csvfs_owner \
+	tests/unit/test_csvfs_pages \
 	tests/unit/test_csvfs_recover \
 	tests/unit/test_csvfs_session \
 	tests/unit/test_device \
