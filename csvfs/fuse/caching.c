@@ -385,6 +385,19 @@ static const struct vol_fid *parent_of(const struct vol_message *q, const struct
 	return q->type == VOL_UNLINK ? &q->unlink.parent : q->type == VOL_RENAME ? &q->rename.parent : name_of(q, &unused);
 }
 
+/* Of a name that was made or looked for, or removed: what it is now. */
+static const struct vol_fid *named_now(const struct call *c, const struct vol_message *m, const char **ret_name,
+				       struct vol_fid *ret)
+{
+	if (m->type == VOL_ENTRY && m->entry.cache & VOL_CACHE_NAME) {
+		*ret = m->entry.file;
+		return name_of(&c->q, ret_name);
+	}
+	*ret = (struct vol_fid){ 0 };
+	*ret_name = c->q.unlink.name;
+	return c->q.type == VOL_UNLINK && m->type == VOL_NAMED && m->named.cache & VOL_CACHE_NAME ? &c->q.unlink.parent : NULL;
+}
+
 static void keep_entries(const struct changes *now, const struct call *c, const struct vol_message *m)
 {
 	struct reader r = reader_of(m->data.bytes.data, m->data.bytes.len);
@@ -433,14 +446,15 @@ void caching_answered(const struct call *c, const struct vol_message *m)
 	const bool good = !m->error && m->type == vol_answer_type(c->q.type), entry = good && m->type == VOL_ENTRY;
 	const struct vol_fid *directory, *parent, *file = &m->entry.file;
 	const struct vol_attr *parent_attr;
+	struct vol_fid named;
 	struct changes now;
 	const char *name;
 	bool attr, names, whole;
 
 	/* Before its own changes are marked: it tells what came of them. */
-	directory = entry ? name_of(&c->q, &name) : NULL;
+	directory = good ? named_now(c, m, &name, &named) : NULL;
 	attr = entry && m->entry.cache & VOL_CACHE_ATTR && !vol_fid_none(file) && pending_may_cache(window, m->request, file);
-	names = directory && m->entry.cache & VOL_CACHE_NAME && pending_may_cache(window, m->request, directory);
+	names = directory && pending_may_cache(window, m->request, directory);
 	whole = entry && m->entry.cache & VOL_CACHE_WHOLE && !vol_fid_none(file) && pending_may_cache(window, m->request, file);
 	parent = good ? parent_of(&c->q, m, &parent_attr) : NULL;
 	if (parent && !pending_may_cache(window, m->request, parent))
@@ -454,7 +468,7 @@ void caching_answered(const struct call *c, const struct vol_message *m)
 	if (attr)
 		keep_attr(&now, file, &m->entry.attr);
 	if (names)
-		keep_name(&now, directory, name, file);
+		keep_name(&now, directory, name, &named);
 	if (whole)
 		keep_whole(&now, file);
 	if (parent)

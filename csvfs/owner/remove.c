@@ -207,6 +207,8 @@ int do_unlink(struct request *r)
 			ret = unlink_last(r, &n, file, &idle);
 	}
 	r->answer.named.file = n.intent.had[0];
+	if (!ret && !n.happened) /* that it is not there is looked for next, if it is a lock or a new version */
+		r->answer.named.cache = lend_name(r, &n.parent[0]->fid, n.intent.name[0]);
 	ret = names_end(r, &n, ret, NULL);
 	free_later(o, file, idle);
 	return ret;

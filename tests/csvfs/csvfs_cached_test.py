@@ -266,7 +266,7 @@ def questions_of_changes(node, agent, others):
     agent('os.mkdir("m")')
     others('os.mkdir("o")')
     for what, text, most in (('create', MAKE.format('m'), 2), ('create in an old directory', MAKE.format('o'), 3),
-                             ('unlink', 'os.unlink("m/%d" % i)', 1)):
+                             ('unlink', 'os.unlink("m/%d" % i)', 1), ('create again', MAKE.format('m'), 2)):
         before = asked(node)
         agent(f'[{text} for i in range({NEW_FILES})]')
         each = (asked(node) - before) / NEW_FILES

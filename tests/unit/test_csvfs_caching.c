@@ -24,6 +24,7 @@ static struct owner {
 	struct vol_message late; /* the answer held back */
 	uint64_t asked;		 /* attributes and names */
 	uint8_t whole;		 /* VOL_CACHE_WHOLE: what is made is a directory */
+	uint8_t removed;	 /* VOL_CACHE_NAME: that a removed name is missing may be cached */
 } owner = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .number = 1, .size = 1 };
 
 void recall_received(const struct vol_message *m, uint64_t generation)
@@ -73,7 +74,7 @@ static void fill(struct vol_message *a, const struct vol_message *q)
 		a->entry.parent = (struct vol_attr){ .ino = 6, .size = owner.size };
 		break;
 	case VOL_UNLINK:
-		a->named = (struct vol_named){ .file = file, .cache = VOL_CACHE_PARENT };
+		a->named = (struct vol_named){ .file = file, .cache = VOL_CACHE_PARENT | owner.removed };
 		a->named.parent = (struct vol_attr){ .ino = 6, .size = owner.size };
 		break;
 	case VOL_READDIR: a->data = (struct vol_data){ .value = 1, .bytes = list_of() }; break;
@@ -391,6 +392,34 @@ static void test_whole(void)
 	recall(&file, VOL_RECALL_ATTR | VOL_RECALL_NAME, "");
 }
 
+/* Who removes a name knows that it is missing, unless it, or anything of the directory, was taken back or changed meanwhile. */
+static void test_removed(void)
+{
+	struct asker a;
+
+	owner.removed = VOL_CACHE_NAME;
+	CHECK_EQ(ask(named(VOL_UNLINK)), 0);
+	CHECK_EQ(known_name("a"), MISSING);
+	CHECK_EQ(ask(named(VOL_MKNOD)), 0);
+	CHECK_EQ(known_name("a"), THERE);
+	begin_held(&a, named(VOL_UNLINK));
+	CHECK_EQ(known_name("a"), UNKNOWN);
+	recall(&directory, VOL_RECALL_NAME, "a");
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known_name("a"), UNKNOWN);
+	begin_held(&a, named(VOL_UNLINK));
+	CHECK_EQ(ask(named(VOL_MKNOD)), 0);
+	CHECK_EQ(end_held(&a), 0);
+	CHECK_EQ(known_name("a"), UNKNOWN);
+	begin_held(&a, named(VOL_MKNOD));
+	CHECK_EQ(ask(named(VOL_UNLINK)), 0);
+	CHECK_EQ(known_name("a"), UNKNOWN);
+	CHECK_EQ(end_held(&a), 0);
+	owner.removed = 0;
+	recall(&directory, VOL_RECALL_ATTR | VOL_RECALL_NAME, "");
+	recall(&file, VOL_RECALL_ATTR, "");
+}
+
 static void test_no_acl(void)
 {
 	struct vol_message q = { .type = VOL_GETXATTR, .getxattr = { .file = file, .name = "system.posix_acl_access" } };
@@ -497,6 +526,7 @@ int main(void)
 	test_own_change();
 	test_change_under_way();
 	test_whole();
+	test_removed();
 	test_no_acl();
 	test_connections();
 	test_given_up();

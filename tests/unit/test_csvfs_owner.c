@@ -349,6 +349,17 @@ static void test_new_directory(void)
 	a.keeps = false;
 	CHECK_EQ(release(&b, 31), 0);
 	CHECK_EQ(release(&b, 32), 0);
+	/* And who removes a name, that it is missing. */
+	CHECK_EQ(create(&b, "removed", 33, NULL), 0);
+	CHECK_EQ(release(&b, 33), 0);
+	a.keeps = true;
+	CHECK_EQ(unlink_name(&a, "removed"), 0);
+	CHECK_EQ(a.frame.m.named.cache & VOL_CACHE_NAME, VOL_CACHE_NAME);
+	m = (struct vol_message){ .type = VOL_CREATE,
+				  .create = { .parent = a.root, .name = "removed", .mode = S_IFREG | 0644, .flags = O_RDWR, .handle = 34 } };
+	takes_back(&m, VOL_RECALL_NAME, &a.root, "removed");
+	a.keeps = false;
+	CHECK_EQ(release(&b, 34), 0);
 	m = (struct vol_message){ .type = VOL_MKNOD, .mknod = { .parent = a.root, .mode = S_IFREG | 0644, .name = "a file" } };
 	CHECK_EQ(ask(&a, &m), 0);
 	CHECK_EQ(a.frame.m.entry.cache & VOL_CACHE_WHOLE, 0);
