@@ -317,7 +317,7 @@ def step_in_new_directory(rng, agent, there):
     if kind == 'unlink':
         agent(f'os.unlink("{old}")')
         return there - {old}, {old}
-    if kind == 'rename':
+    if kind == 'rename' and not agent(f'os.path.exists("{new}") and os.path.samefile("{old}", "{new}")'):  # then nothing happens
         agent(f'os.rename("{old}", "{new}")')
         return there - {old} | {new}, {old, new}
     if kind == 'link' and new not in there:

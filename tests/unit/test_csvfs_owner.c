@@ -356,7 +356,7 @@ static void test_new_directory(void)
 	CHECK_EQ(unlink_name(&a, "removed"), 0);
 	CHECK_EQ(a.frame.m.named.cache & VOL_CACHE_NAME, VOL_CACHE_NAME);
 	m = (struct vol_message){ .type = VOL_CREATE,
-				  .create = { .parent = a.root, .name = "removed", .mode = S_IFREG | 0644, .flags = O_RDWR, .handle = 34 } };
+				  .create = { .parent = a.root, .name = "removed", .mode = S_IFREG | 0644, .handle = 34 } };
 	takes_back(&m, VOL_RECALL_NAME, &a.root, "removed");
 	a.keeps = false;
 	CHECK_EQ(release(&b, 34), 0);
