@@ -136,8 +136,8 @@ struct inode {
 	bool pages;			 /* the kernel may have some of it */
 	bool pages_old;			 /* some of them may be older than the sole right */
 	uint32_t dropping, at_owner;	 /* under way: drops of pages; questions, with a range of the file locked */
-	struct recall_note *deferred;	 /* until the pages are dropped */
-	uint64_t deferred_ms;
+	struct recall_note *deferred;	 /* until the pages are dropped; the last that came first */
+	uint64_t deferred_ms;		 /* when the first came */
 	int64_t pages_mtime_ns, pages_ctime_ns; /* of the file, when its pages were looked after last */
 	uint64_t pages_size;
 };
@@ -245,7 +245,7 @@ void reclaim(const struct vol_message *q);
  */
 void recover_lost(void);
 void recall_received(const struct vol_message *m, uint64_t generation);
-/* The recall that waits for pages of it goes on, with them or without. inode.lock is held, and let go meanwhile. */
+/* The recalls that wait for pages of it go on, with them or without. inode.lock is held, and let go meanwhile. */
 void recalls_go_on(struct inode *i);
 
 /* --- inode.c --- */
@@ -375,7 +375,13 @@ uint8_t *kernel_memory(void);
 
 /* --- pages.c: its head says what is coherent --- */
 
-struct recall_note; /* recover.c */
+/* A recall that is being done, or waits for it. */
+struct recall_note {
+	struct recall_note *next; /* that waits, too */
+	struct io_recall recall;
+	uint64_t generation, request, grant, offset, length;
+	uint32_t what;
+};
 /* The kernel reads or writes pages of it. */
 void pages_used(struct inode *i);
 /* There may be some, and others may use the file, or have used it since. */
@@ -384,9 +390,14 @@ bool pages_shared(struct inode *i);
 void pages_sole(struct inode *i);
 /* Writes back and drops. Other threads serve the kernel meanwhile: not with a lock, nor from a thread they need. */
 void pages_drop(struct inode *i);
-/* inode.lock is held. True: `n` goes on when pages are dropped, and the caller's reference of the inode is taken over. */
-bool pages_before_recall(struct inode *i, struct recall_note *n, uint32_t what);
-/* The recall that waits, no longer kept here; NULL: none. inode.lock is held. */
+enum pages_verdict {
+	PAGES_NOTHING,	/* the recall goes on */
+	PAGES_BEGUN,	/* it does so when pages are dropped, and the caller's reference of the inode is taken over */
+	PAGES_WITH_IT,	/* it does so with the one that waits already */
+};
+/* inode.lock is held. */
+enum pages_verdict pages_before_recall(struct inode *i, struct recall_note *n);
+/* The recalls that wait, no longer kept here; NULL: none. inode.lock is held. */
 struct recall_note *pages_deferred(struct inode *i);
 void pages_tick(void);
 /* Now and then: drops them when the file has changed and others use it. */

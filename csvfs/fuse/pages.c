@@ -9,9 +9,10 @@
  *     open and mmap, and writes back at msync, fsync, munmap and close); and dropped within two seconds when the file has changed.
  *
  * To drop pages the kernel waits for reads and writes of them, which other threads serve. So a recall is not made to wait when
- * that could wait for the recall: when pages are being dropped already, when it is for an operation of this session (it leaves the
- * sole right: the kernel may hold what the pages need), when this session waits for the owner with a range of the file locked;
- * nor ever longer than DEFER_MS. A page that comes too late is written as if it had been changed then; behind the end it is lost.
+ * that could wait for the recall: when pages are being dropped for something else already, when it is for an operation of this
+ * session (it leaves the sole right: the kernel may hold what the pages need), when this session waits for the owner with a
+ * range of the file locked; nor ever longer than DEFER_MS. A page that comes too late is written as if it had been changed then;
+ * behind the end it is lost.
  */
 #include <errno.h>
 
@@ -77,36 +78,51 @@ static void *recalls_main(void *data)
 	return NULL;
 }
 
-bool pages_before_recall(struct inode *i, struct recall_note *n, uint32_t what)
+/* inode.lock is held. */
+static void defer(struct inode *i, struct recall_note *n)
+{
+	if (!i->deferred) {
+		i->deferred_ms = now_ms();
+		atomic_fetch_add(&csvfs.deferred, 1);
+	}
+	n->next = i->deferred;
+	i->deferred = n;
+}
+
+enum pages_verdict pages_before_recall(struct inode *i, struct recall_note *n)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
 	int error;
 
-	if (!(what & VOL_RECALL_SOLE) || !i->pages || i->dropping || i->at_owner || i->deferred)
-		return false;
+	if (!(n->what & VOL_RECALL_SOLE) || i->at_owner)
+		return PAGES_NOTHING;
+	if (i->deferred) { /* two others want it: neither must read before the pages are written */
+		defer(i, n);
+		return PAGES_WITH_IT;
+	}
+	if (!i->pages || i->dropping)
+		return PAGES_NOTHING;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK);
 	error = pthread_create(&thread, &attr, recalls_main, i); /* waits for the inode's lock */
 	pthread_attr_destroy(&attr);
 	if (error)
-		return false;
+		return PAGES_NOTHING;
 	i->dropping++;
-	i->deferred = n;
-	i->deferred_ms = now_ms();
-	atomic_fetch_add(&csvfs.deferred, 1);
-	return true;
+	defer(i, n);
+	return PAGES_BEGUN;
 }
 
 struct recall_note *pages_deferred(struct inode *i)
 {
-	struct recall_note *n = i->deferred;
+	struct recall_note *list = i->deferred;
 
-	if (n)
+	if (list)
 		atomic_fetch_sub(&csvfs.deferred, 1);
 	i->deferred = NULL;
-	return n;
+	return list;
 }
 
 static void go_on_when_late(struct inode *i)

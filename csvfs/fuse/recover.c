@@ -5,12 +5,6 @@
 
 #include "csvfs/fuse/csvfs.h"
 
-struct recall_note {
-	struct io_recall recall;
-	uint64_t generation, request, grant, offset, length;
-	uint32_t what;
-};
-
 void recalls_send(struct inode *i)
 {
 	struct io_recall *r;
@@ -58,10 +52,12 @@ static void recall_do(struct inode *i, struct recall_note *n)
 
 void recalls_go_on(struct inode *i)
 {
-	struct recall_note *n = pages_deferred(i);
+	struct recall_note *n = pages_deferred(i), *next;
 
-	if (n)
+	for (; n; n = next) {
+		next = n->next;
 		recall_do(i, n);
+	}
 }
 
 void recall_received(const struct vol_message *m, uint64_t generation)
@@ -69,7 +65,7 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	const struct vol_recall *q = &m->recall;
 	struct inode *i = inode_find(&q->file);
 	struct recall_note *n;
-	bool deferred;
+	enum pages_verdict pages;
 
 	atomic_fetch_add(&csvfs.counters.recalls, 1);
 	if (q->what & (VOL_RECALL_ATTR | VOL_RECALL_NAME))
@@ -84,11 +80,11 @@ void recall_received(const struct vol_message *m, uint64_t generation)
 	*n = (struct recall_note){ .generation = generation, .request = m->request, .grant = q->grant, .offset = q->offset,
 				   .length = q->length, .what = q->what };
 	pthread_mutex_lock(&i->lock);
-	deferred = pages_before_recall(i, n, q->what);
-	if (!deferred)
+	pages = pages_before_recall(i, n);
+	if (pages == PAGES_NOTHING)
 		recall_do(i, n);
 	pthread_mutex_unlock(&i->lock);
-	if (!deferred)
+	if (pages != PAGES_BEGUN)
 		inode_put(i, 1);
 }
 
