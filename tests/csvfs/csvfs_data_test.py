@@ -209,7 +209,7 @@ def while_another_waits(rig, a, _b):
     rig.lab.ask('stop', host=owner.name, process='csvfs-owner')
     try:
         a(f'import threading; t = threading.Thread(target=wr, args=("f", b"waits", {512 * MIB})); t.start()')
-        a('names = [threading.Thread(target=os.path.exists, args=("absent-%d" % k,)) for k in range(60)]; [n.start() for n in names]')
+        a('names = [threading.Thread(target=os.path.exists, args=("../absent-%d" % k,)) for k in range(60)]; [n.start() for n in names]')
         check_equal(a('wr("f", b"2" * 4096, 0)'), 4096, 'what is lent is written meanwhile')
         check_equal(a('rd("f", 1, 0) + rd("f", 1, 4095)'), b'22', 'and read')
         check_equal(a('t.is_alive() and all(n.is_alive() for n in names)'), True, 'the others wait')
