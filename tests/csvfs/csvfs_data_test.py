@@ -179,8 +179,11 @@ def large_at_a_time(rig, a, b):
     """More large writes of a node at a time than csvfs gives to the device without a thread; with its path to the device, without
     it, and while that goes."""
     n, turns, node = 24, 10, rig.node(2)
-    a(f'op("f", "f", "creat"); [wr("f", bytes({MIB}), k * {MIB}) for k in range({n})] and None')
+    every = f'[wr("f", bytes({MIB}), k * {MIB}) for k in range({n})] and None'
+    a(f'op("f", "f", "creat"); {every}')
     b('op("f", "f")')
+    # One lease is asked for at a time, and who needs another one then goes through the owner.
+    eventually(lambda: not counted(node, 'redirected_written_bytes', lambda: a(every)), 20, 'all is lent')
 
     def written(going=lambda: None):
         text = LARGE + THREADS
