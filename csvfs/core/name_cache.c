@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tables of the same kind: a hash, and the order of use. All names of a directory are dropped by a number: a name counts while
- * the number it was entered with is that of its directory's place still, and so does that the directory is whole.
+ * Two tables of the same kind: a hash, and the order of use. All names of a directory are dropped by a number: a name counts
+ * while the number it was entered with is that of its directory's place still. That a directory is whole is a name of its own.
  */
 #include "csvfs/core/name_cache.h"
 
@@ -9,6 +9,7 @@
 
 #include "csvfs/core/queue.h"
 
+#define WHOLE "" /* a name that nothing has: of the directory, what is not entered is not there */
 #define DIRECTORY_PLACES 4096u /* two directories may share one: then both are dropped */
 
 struct item {
@@ -30,13 +31,6 @@ struct known_name {
 	bool unknown; /* of a whole directory: it may be there or not */
 };
 
-/* Of which what is not entered is not there. */
-struct whole_directory {
-	struct item item;
-	uint64_t number;
-	struct vol_fid file;
-};
-
 struct pool {
 	struct queue *buckets, order, free;
 	uint32_t n_buckets, limit, fresh, n; /* n_buckets: power of two; fresh: items from there on were never used */
@@ -45,15 +39,15 @@ struct pool {
 };
 
 struct name_cache {
-	struct pool files, names, whole;
+	struct pool files, names;
 	uint64_t numbers[DIRECTORY_PLACES];
 };
 
 /* --- memory --- */
 
 struct layout {
-	size_t at, files, names, whole, file_buckets, name_buckets, whole_buckets;
-	uint32_t n_file_buckets, n_name_buckets, n_whole_buckets;
+	size_t at, files, names, file_buckets, name_buckets;
+	uint32_t n_file_buckets, n_name_buckets;
 };
 
 static size_t take(struct layout *l, size_t size, size_t n)
@@ -75,16 +69,13 @@ static uint32_t buckets_for(uint32_t n)
 
 static struct layout layout_of(const struct name_cache_limits *l)
 {
-	struct layout a = { .n_file_buckets = buckets_for(l->files), .n_name_buckets = buckets_for(l->names),
-			    .n_whole_buckets = buckets_for(l->whole) };
+	struct layout a = { .n_file_buckets = buckets_for(l->files), .n_name_buckets = buckets_for(l->names) };
 
 	take(&a, sizeof(struct name_cache), 1);
 	a.file_buckets = take(&a, sizeof(struct queue), a.n_file_buckets);
 	a.name_buckets = take(&a, sizeof(struct queue), a.n_name_buckets);
-	a.whole_buckets = take(&a, sizeof(struct queue), a.n_whole_buckets);
 	a.files = take(&a, sizeof(struct known_file), l->files);
 	a.names = take(&a, sizeof(struct known_name), l->names);
-	a.whole = take(&a, sizeof(struct whole_directory), l->whole);
 	return a;
 }
 
@@ -110,7 +101,6 @@ struct name_cache *name_cache_init(void *memory, const struct name_cache_limits 
 
 	pool_init(&c->files, base + a.files, sizeof(struct known_file), l->files, base + a.file_buckets, a.n_file_buckets);
 	pool_init(&c->names, base + a.names, sizeof(struct known_name), l->names, base + a.name_buckets, a.n_name_buckets);
-	pool_init(&c->whole, base + a.whole, sizeof(struct whole_directory), l->whole, base + a.whole_buckets, a.n_whole_buckets);
 	return c;
 }
 
@@ -277,27 +267,17 @@ static struct known_name *name_find(struct name_cache *c, const struct vol_fid *
 	return NULL;
 }
 
-static struct whole_directory *whole_find(struct name_cache *c, const struct vol_fid *directory)
+static struct known_name *whole_find(struct name_cache *c, const struct vol_fid *directory)
 {
-	struct pool *p = &c->whole;
-
-	QUEUE_FOR(&p->buckets[fold(hash_fid(directory)) & (p->n_buckets - 1)], struct whole_directory, item.hash, w) {
-		if (!vol_fid_equal(&w->file, directory))
-			continue;
-		if (w->number == *number_of(c, directory))
-			return w;
-		item_drop(p, &w->item);
-		return NULL;
-	}
-	return NULL;
+	return name_find(c, directory, WHOLE);
 }
 
 static void whole_drop(struct name_cache *c, const struct vol_fid *directory)
 {
-	struct whole_directory *w = whole_find(c, directory);
+	struct known_name *w = whole_find(c, directory);
 
 	if (w)
-		item_drop(&c->whole, &w->item);
+		item_drop(&c->names, &w->item);
 }
 
 /* NULL: there is no room. The name that has to go for it is missed in a directory that was whole. */
@@ -306,8 +286,12 @@ static struct known_name *name_new(struct name_cache *c, const struct vol_fid *d
 	struct item *i = item_oldest(&c->names);
 	struct known_name *k;
 
-	if (i)
-		whole_drop(c, &CONTAINER_OF(i, struct known_name, item)->directory);
+	if (i) {
+		const struct vol_fid missed_in = CONTAINER_OF(i, struct known_name, item)->directory;
+
+		item_drop(&c->names, i);
+		whole_drop(c, &missed_in);
+	}
 	i = item_new(&c->names, hash_name(directory, name));
 	if (!i)
 		return NULL;
@@ -322,7 +306,7 @@ static struct known_name *name_new(struct name_cache *c, const struct vol_fid *d
 bool name_cache_name(struct name_cache *c, const struct vol_fid *directory, const char *name, struct vol_fid *ret)
 {
 	struct known_name *k = name_find(c, directory, name);
-	struct whole_directory *w;
+	struct known_name *w;
 
 	if (k) {
 		item_used(&c->names, &k->item);
@@ -332,7 +316,7 @@ bool name_cache_name(struct name_cache *c, const struct vol_fid *directory, cons
 	w = whole_find(c, directory);
 	if (!w)
 		return false;
-	item_used(&c->whole, &w->item);
+	item_used(&c->names, &w->item);
 	*ret = (struct vol_fid){ 0 };
 	return true;
 }
@@ -357,19 +341,13 @@ void name_cache_put_name(struct name_cache *c, const struct vol_fid *directory, 
 
 void name_cache_put_whole(struct name_cache *c, const struct vol_fid *directory)
 {
-	struct whole_directory *w = whole_find(c, directory);
-	struct item *i = w ? NULL : item_new(&c->whole, fold(hash_fid(directory)));
+	const struct vol_fid none = { 0 };
 
-	if (!i)
-		return;
-	w = CONTAINER_OF(i, struct whole_directory, item);
-	w->file = *directory;
-	w->number = *number_of(c, directory);
+	name_cache_put_name(c, directory, WHOLE, &none);
 }
 
 void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory, const char *name)
 {
-	const bool whole = whole_find(c, directory);
 	struct known_name *k;
 
 	if (!*name) {
@@ -377,16 +355,15 @@ void name_cache_drop_name(struct name_cache *c, const struct vol_fid *directory,
 		return;
 	}
 	k = name_find(c, directory, name);
-	if (k && !whole)
-		item_drop(&c->names, &k->item);
-	if (!whole)
+	if (!whole_find(c, directory)) {
+		if (k)
+			item_drop(&c->names, &k->item);
 		return;
+	}
 	if (!k)
 		k = name_new(c, directory, name);
 	if (k)
 		k->unknown = true;
-	else
-		whole_drop(c, directory);
 }
 
 /* --- all --- */
@@ -401,7 +378,6 @@ void name_cache_clear(struct name_cache *c)
 {
 	pool_clear(&c->files);
 	pool_clear(&c->names);
-	pool_clear(&c->whole);
 }
 
 void name_cache_count(const struct name_cache *c, uint32_t *ret_files, uint32_t *ret_names)

@@ -17,10 +17,9 @@ struct name_cache;
 
 struct name_cache_limits {
 	uint32_t files; /* whose attributes are known */
-	uint32_t names;
-	uint32_t whole; /* directories of which all names are known */
+	uint32_t names; /* and directories of which all names are known */
 };
-/* About 170 bytes a file, 370 a name and 80 a whole directory, touched only as far as they were ever used. */
+/* About 170 bytes a file and 370 a name, touched only as far as they were ever used. */
 size_t name_cache_size(const struct name_cache_limits *l);
 /* In `memory`, name_cache_size() zeroed bytes, aligned like malloc's. */
 struct name_cache *name_cache_init(void *memory, const struct name_cache_limits *l);
@@ -37,7 +36,7 @@ bool name_cache_name(struct name_cache *c, const struct vol_fid *directory, cons
 
 /*
  * When something else is known already nothing is known afterwards: the session changes it itself just now, and nobody can tell
- * which of two answers is the older one. The name is shorter than VOL_FNAME_SIZE.
+ * which of two answers is the older one. The name is shorter than VOL_FNAME_SIZE, and not empty.
  */
 void name_cache_put_attr(struct name_cache *c, const struct vol_fid *file, const struct vol_attr *attr);
 /* Nothing when the file is unknown. */

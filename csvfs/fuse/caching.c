@@ -22,7 +22,6 @@
 
 #define CACHE_FILES 65536u
 #define CACHE_NAMES 65536u
-#define CACHE_WHOLE 8192u
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 
@@ -30,7 +29,7 @@ static struct pending_window *const window = &csvfs.session.window;
 
 int caching_start(void)
 {
-	const struct name_cache_limits limits = { .files = CACHE_FILES, .names = CACHE_NAMES, .whole = CACHE_WHOLE };
+	const struct name_cache_limits limits = { .files = CACHE_FILES, .names = CACHE_NAMES };
 	void *memory = calloc(1, name_cache_size(&limits));
 
 	if (!memory)
@@ -412,7 +411,7 @@ static void keep_entries(const struct changes *now, const struct call *c, const 
 			break;
 		if (d.cache & VOL_CACHE_ATTR && pending_may_cache(window, m->request, &d.file))
 			keep_attr(now, &d.file, &d.attr);
-		if (d.cache & VOL_CACHE_NAME && names && !vol_fid_none(&d.file))
+		if (d.cache & VOL_CACHE_NAME && names && *d.name && !vol_fid_none(&d.file))
 			keep_name(now, directory, d.name, &d.file);
 	}
 }

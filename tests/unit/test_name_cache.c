@@ -15,7 +15,7 @@ static struct vol_fid fid_of(uint32_t n)
 
 static struct name_cache *cache_new(uint32_t files, uint32_t names)
 {
-	const struct name_cache_limits l = { .files = files, .names = names, .whole = 2 };
+	const struct name_cache_limits l = { .files = files, .names = names };
 	void *memory = calloc(1, name_cache_size(&l));
 
 	REQUIRE(memory);
@@ -124,7 +124,7 @@ static enum known known(struct name_cache *c, const struct vol_fid *d, const cha
 /* Of a whole directory all names are known, but for those that were taken back; without room for one of them none is. */
 static void whole(void)
 {
-	struct name_cache *c = cache_new(2, 3);
+	struct name_cache *c = cache_new(2, 4); /* the directory, and three names */
 	const struct vol_fid none = { 0 };
 	struct vol_fid d = fid_of(100), e = fid_of(101), f = fid_of(1);
 
